@@ -19,7 +19,7 @@ _STACKS = ("sqlalchemy", "psycopg", "django")
 class _Rows(Protocol):
     """What a synchronous `execute` gives back, and no awaitable has."""
 
-    def fetchone(self) -> Any: ...  # noqa: ANN401, D102 - the driver's edge
+    def fetchone(self) -> Any: ...  # noqa: ANN401 - the driver's edge
 
 
 class SyncHost(Protocol):
