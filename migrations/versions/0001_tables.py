@@ -4,9 +4,7 @@ Why: the first release. Locks: none that a host could wait for; nothing of this 
 Phase: expand.
 """
 
-from alembic import op
-
-from migrations.statements import statement
+from console.migration_files import run
 
 revision = "0001"
 down_revision = None
@@ -15,12 +13,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables, and the row that names this installation."""
-    op.execute(statement("0001_tables.sql"))
-    op.execute("insert into outbox.meta (sysid) select system_identifier from pg_control_system()")
-    op.execute("insert into outbox.shard (shard) values (0)")
+    """Create the tables, and the rows that name this installation and its first shard."""
+    run("0001_tables.sql")
+    run("0001_rows.sql")
 
 
 def downgrade() -> None:
     """Drop what `upgrade` made; the events go with it."""
-    op.execute(statement("0001_tables_down.sql"))
+    run("0001_tables_down.sql")

@@ -1,0 +1,173 @@
+"""Bring a database to the schema of this release, say how far it is, or take the schema away again.
+
+Two runs at once are safe: an advisory lock lets one migrate, and the other finds nothing left to do. No statement waits
+longer than `LOCK_TIMEOUT` for a lock, since whoever comes behind a waiting `alter table` waits with it: it gives way
+and tries again.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import OperationalError
+
+from console.migration_files import folder
+
+Result = TypeVar("Result")
+
+LOCK_TIMEOUT = "5s"
+TRIES = 12  # times LOCK_TIMEOUT: a minute, in which a host's transaction or another run should have ended
+LOCK_SPACE = 0x6F75746D  # "outm": the advisory lock (space, 1) is held while migrating
+OLDEST_SERVER = 140000
+VERSION_SCHEMA = "outbox"
+
+
+class MigrationError(Exception):
+    """The schema of a database could not be changed, for the reason in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """How far a database is: *current* is None before the first migration; *ahead* means newer than this release."""
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+    ahead: bool
+
+
+def upgrade(dsn: str, *, to: str = "head") -> None:
+    """Bring the database at *dsn* to revision *to*; one that is there already stays as it is."""
+    with _connected(dsn) as connection:
+        if to == "head" and _state(connection).ahead:
+            return  # a newer release has migrated already: our code runs on its schema
+        _patiently(lambda: command.upgrade(_config(connection), to))
+
+
+def downgrade(dsn: str, *, to: str = "base") -> None:
+    """Take the database at *dsn* back to revision *to*; with `base` the schema goes too."""
+    with _connected(dsn) as connection:
+        _patiently(lambda: command.downgrade(_config(connection), to))
+        if to == "base":
+            connection.exec_driver_sql("drop table outbox.alembic_version")
+            connection.exec_driver_sql("drop schema outbox")
+            connection.commit()
+
+
+def state(dsn: str) -> SchemaState:
+    """Return how far the database at *dsn* is."""
+    with _connected(dsn, to_change=False) as connection:
+        return _state(connection)
+
+
+def pending(dsn: str) -> tuple[str, ...]:
+    """Return the revisions of this release that the database at *dsn* lacks, oldest first."""
+    return state(dsn).pending
+
+
+def head() -> str:
+    """Return the newest revision of this release."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or "base"
+
+
+def offline_sql(*, start: str = "base", to: str = "head", transactions: bool = True) -> str:
+    """Return the SQL that leads from *start* to *to*, without a look at any database.
+
+    Without *transactions* there is no `begin` and `commit`: Flyway, Django and a host's Alembic bring their own.
+    """
+    output = io.StringIO()
+    config = _config()
+    config.attributes |= {"output": output, "transactions": transactions, "from_empty": start == "base"}
+    command.upgrade(config, to if start == "base" else f"{start}:{to}", sql=True)
+    return output.getvalue()
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(folder()).replace("%", "%%"))
+    return config
+
+
+def _state(connection: Connection) -> SchemaState:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": VERSION_SCHEMA})
+    script = ScriptDirectory.from_config(_config())
+    current, newest = context.get_current_revision(), script.get_current_head() or "base"
+    connection.rollback()
+    known = {revision.revision for revision in script.walk_revisions()}
+    if current is not None and current not in known:
+        return SchemaState(current=current, head=newest, pending=(), ahead=True)
+    missing = [revision.revision for revision in script.iterate_revisions(newest, current or "base")]
+    return SchemaState(current=current, head=newest, pending=tuple(reversed(missing)), ahead=False)
+
+
+@contextmanager
+def _connected(dsn: str, *, to_change: bool = True) -> Iterator[Connection]:
+    """Yield a connection of SQLAlchemy to *dsn*, in whatever form libpq takes it."""
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _open(dsn, to_change=to_change), poolclass=NullPool)
+    with warnings.catch_warnings(), engine.connect() as connection:
+        # 14 to 18 are tested; SQLAlchemy warns about servers that it does not know yet.
+        warnings.filterwarnings("ignore", message="Unrecognized server version")
+        yield connection
+
+
+def _open(dsn: str, *, to_change: bool) -> psycopg.Connection:
+    connection = psycopg.connect(dsn, application_name="outbox migrate", autocommit=True)
+    try:
+        _require_server(connection)
+        # Whatever a host has on its search path, our statements mean PostgreSQL's own functions.
+        connection.execute("select set_config('search_path', 'pg_catalog', false)")
+        if to_change:
+            _lock(connection)
+        connection.autocommit = False
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _require_server(connection: psycopg.Connection) -> None:
+    if connection.info.server_version < OLDEST_SERVER:
+        raise MigrationError(f"expected PostgreSQL 14 or newer, got {connection.info.server_version // 10000}")
+
+
+def _lock(connection: psycopg.Connection) -> None:
+    """Wait for the right to migrate; it ends with the connection."""
+    if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
+        error = MigrationError("expected a server that can be written to, got a standby")
+        error.add_note("name the primary in OUTBOX_DATABASE_URL, or add target_session_attrs=read-write")
+        raise error
+    connection.execute("select set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
+    _patiently(lambda: connection.execute("select pg_advisory_lock(%s, 1)", [LOCK_SPACE]))
+
+
+def _patiently(step: Callable[[], Result]) -> Result:
+    """Return what *step* returns, after as many tries as the locks of others make necessary."""
+    for left in reversed(range(TRIES)):
+        try:
+            return step()
+        except (OperationalError, psycopg.OperationalError) as error:
+            cause = error.orig if isinstance(error, OperationalError) else error
+            if not isinstance(cause, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
+                raise
+            if not left:
+                raise _blocked(cause) from error
+            logging.getLogger(__name__).warning("a lock is held by someone else; trying %d times more", left)
+    raise AssertionError("the last try returned or raised")
+
+
+def _blocked(cause: BaseException) -> MigrationError:
+    error = MigrationError(f"gave up waiting for a lock after {TRIES} tries of {LOCK_TIMEOUT}: {cause}".strip())
+    error.add_note(
+        "look for transactions that have been open for long: select * from pg_stat_activity order by xact_start"
+    )
+    return error
