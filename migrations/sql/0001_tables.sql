@@ -193,8 +193,8 @@ create table outbox.dead_letter (
 );
 -- A page that is published again after a crash finds its dead letters here and skips their ids.
 create unique index dead_letter_publish_key on outbox.dead_letter (shard, event_row_id) where stage = 'publish';
--- A record that is read again makes no second row.
-create unique index dead_letter_consume_key on outbox.dead_letter (topic, record_partition, record_offset, coalesce(mail, '')) where stage = 'consume';
+-- A record that is read again makes no second row; one that fails again after a redrive makes one, with attempts + 1.
+create unique index dead_letter_consume_key on outbox.dead_letter (topic, record_partition, record_offset, coalesce(mail, ''), attempts) where stage = 'consume';
 create unique index dead_letter_deliver_key on outbox.dead_letter (delivery_id, cycle) where stage = 'deliver';
 create index dead_letter_unresolved_idx on outbox.dead_letter (stage, created_at) where resolved_at is null;
 create index dead_letter_event_idx on outbox.dead_letter (event_id);
