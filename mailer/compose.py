@@ -151,7 +151,7 @@ def compose(
     # RFC 3834: a program wrote this, so no vacation responder shall answer it.
     for name, value in (
         ("From", _shown(mailbox)),
-        ("To", _on_the_wire(check_address(recipient))),
+        ("To", _octets(wire_address(check_address(recipient)))),
         ("Subject", _encoded(check_value("Subject", rendered.subject))),
         ("Date", format_datetime(date)),
         ("Message-ID", message_id),
@@ -214,7 +214,7 @@ def _encoded(value: str) -> str:
 
 
 def _encoded_words(value: str) -> str:
-    """Return *value* as RFC 2047 words, one a line; `email.header.Header`, which counts by character, is 40 times slower."""
+    """Return *value* as RFC 2047 words, one a line; `email.header.Header` counts by character, 40 times slower."""
     words, word = [], b""
     for character in value:
         octets = character.encode()
@@ -226,7 +226,7 @@ def _encoded_words(value: str) -> str:
 
 
 def _shown(mailbox: Mailbox) -> str:
-    address = _on_the_wire(mailbox.address)
+    address = _octets(wire_address(mailbox.address))
     if not mailbox.display:
         return address
     if mailbox.display.isascii() and not _ENCODED_WORD.search(mailbox.display):
@@ -235,11 +235,18 @@ def _shown(mailbox: Mailbox) -> str:
     return f"{_encoded_words(mailbox.display)} <{address}>"
 
 
-def _on_the_wire(address: str) -> str:
+def wire_address(address: str) -> str:
     """Return *address* with its domain in ASCII; a local part outside ASCII stays, as the bytes of SMTPUTF8."""
     local, _, domain = address.rpartition("@")
-    wire = f"{local}@{domain if domain.isascii() else domain.encode('idna').decode('ascii')}"
-    return wire.encode().decode("ascii", "surrogateescape")
+    if not domain.isascii():
+        # IDNA 2008, as the registries use it: Python's own codec makes another domain of one with an ß.
+        domain = validate_email(f"x@{domain}", check_deliverability=False, test_environment=True).ascii_domain
+    return f"{local}@{domain}"
+
+
+def _octets(text: str) -> str:
+    """Return *text* so that the generator writes it as UTF-8: only an address outside ASCII needs it."""
+    return text.encode().decode("ascii", "surrogateescape")
 
 
 def _decoded(name: str, value: str) -> str:

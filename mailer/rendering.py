@@ -1,7 +1,7 @@
 """Mails out of folders of templates: compiled once, rendered without side effects, and checked before they are owed.
 
-A template sees `payload` (the event's), `event` (its id and types), `brand` (`_base/brand.toml`) and `locale`; nothing
-else, in a sandbox that can change nothing. An undefined name is an error and never an empty string. Values of events are
+A template sees `payload` (the event's), `event` (its id and types), `brand` (`_base/brand.toml`) and `locale`, in a
+sandbox that can change nothing. An undefined name is an error and never an empty string. Values of events are
 data: they are escaped in HTML, and never compiled. CSS is inlined with remote and file loading off, for the defaults
 of the inliner fetch any URL and read any file that a stylesheet names.
 """

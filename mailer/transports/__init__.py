@@ -1,0 +1,87 @@
+"""Ways out: what hands a message to a mail server, one file each, opened by DSN.
+
+In comes an OutgoingMessage; out goes a Reply that says how far it came. A transport decides nothing: whether to try
+again, and where, is decided with the breakers in hand. Third parties add schemes by the entry-point group
+`outbox.transports`: the name is the scheme, the object takes a Dsn and returns a Transport. `conformance.py` is what
+theirs has to pass, as ours do.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol
+
+from mailer.errors import TransportDsnError
+from mailer.reply import OutgoingMessage, Phase, Reply
+from mailer.transports.console import ConsoleTransport
+from mailer.transports.dsn import Dsn, parse_dsn, split_combinator
+from mailer.transports.failover import FailoverTransport
+from mailer.transports.file import FileTransport
+from mailer.transports.null import NullTransport
+from mailer.transports.smtp import SmtpTransport
+
+__all__ = ["Dsn", "OutgoingMessage", "Phase", "Reply", "Transport", "TransportFactory", "open_transport"]
+
+ENTRY_POINTS = "outbox.transports"
+
+
+class Transport(Protocol):
+    """Hands messages to one mail server. Used by many threads at once."""
+
+    @property
+    def name(self) -> str:
+        """Return what its breaker's row is called: stable over processes, and without a secret."""
+        ...
+
+    @property
+    def children(self) -> "tuple[Transport, ...]":
+        """Return the transports to try, in order; a plain one returns itself alone."""
+        ...
+
+    def send(self, message: OutgoingMessage) -> Reply:
+        """Return what came of one attempt; never raise because of the server, the network or the message."""
+        ...
+
+    def close(self) -> None:
+        """Give back every connection; a later `send` opens new ones."""
+        ...
+
+
+TransportFactory = Callable[[Dsn], Transport]
+
+_SHIPPED: dict[str, TransportFactory] = {
+    "smtp": SmtpTransport,
+    "smtps": SmtpTransport,
+    "file": FileTransport,
+    "console": ConsoleTransport,
+    "null": NullTransport,
+}
+
+
+def open_transport(dsn: str) -> Transport:
+    """Return the transport that *dsn* describes, without connecting; raise TransportDsnError if there is none."""
+    if combined := split_combinator(dsn):
+        name, parts = combined
+        if name != "failover":
+            raise _unknown(f"{name}(…)", "no such combinator", "the combinator is failover(a b)")
+        if not parts:
+            raise _unknown("failover()", "it names no transport", "write failover(smtp://a smtp://b)")
+        return FailoverTransport(tuple(open_transport(part) for part in parts))
+    parsed = parse_dsn(dsn)
+    return _factory(parsed)(parsed)
+
+
+def _factory(dsn: Dsn) -> TransportFactory:
+    if dsn.scheme in _SHIPPED:
+        return _SHIPPED[dsn.scheme]
+    plugins: dict[str, EntryPoint] = {plugin.name: plugin for plugin in entry_points(group=ENTRY_POINTS)}
+    if dsn.scheme not in plugins:
+        known = ", ".join(sorted({*_SHIPPED, *plugins}))
+        raise _unknown(str(dsn), f"no transport for the scheme {dsn.scheme!r}", f"there are {known}")
+    factory: TransportFactory = plugins[dsn.scheme].load()
+    return factory
+
+
+def _unknown(dsn: str, problem: str, fix: str) -> TransportDsnError:
+    error = TransportDsnError(dsn, problem)
+    error.add_note(fix)
+    return error
