@@ -109,6 +109,7 @@ create table outbox.delivery (
 );
 create index delivery_due_idx on outbox.delivery (lane, priority, next_attempt_at, id) where state = 'queued';
 create index delivery_claimed_idx on outbox.delivery (claimed_until) where state in ('claimed', 'sending');
+create index delivery_doubt_idx on outbox.delivery (id) where state = 'in_doubt';
 create index delivery_event_idx on outbox.delivery (event_id);
 create index delivery_recipient_idx on outbox.delivery (recipient_key);
 create index delivery_finished_idx on outbox.delivery (finished_at) where finished_at is not null;
