@@ -48,7 +48,10 @@ def person(value: object) -> str:
     name = _BREAKS.sub(" ", value).strip() if isinstance(value, str) else ""
     if not name or _LINK_LIKE.search(name):
         return ""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    whole, _, cut = name[:_LONGEST_NAME].rpartition(" ")
+    return f"{whole or cut[:-1]}…"
 
 
 def constant(value: object) -> str:

@@ -136,7 +136,7 @@ def connect(host: str, port: int, *, seconds: float) -> SmtpWire:
 def stuffed(content: bytes) -> bytes:
     """Return *content* as it follows DATA: lines end with CRLF, leading dots are doubled, the last line is ended.
 
-    No line break but CRLF is left: to a server that takes a bare one for an end of line, a second message could be sent.
+    No line break but CRLF is left: a server that takes a bare one for an end of line could be sent a second message.
     """
     content = _LEADING_DOT.sub(b"..", _EOL.sub(b"\n", content)).replace(b"\n", b"\r\n")
     return content if content.endswith(b"\r\n") or not content else content + b"\r\n"
