@@ -6,18 +6,18 @@ Drivers' messages are kept to their first line and never hold a password: libpq 
 import logging
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.dsn import SecretDsn
-from runtime.errors import DatabaseUnavailableError, KafkaUnavailableError
+from runtime.errors import DatabaseUnavailableError, KafkaUnavailableError, SettingsError
 
 if TYPE_CHECKING:
     import psycopg
     from confluent_kafka import KafkaError
-    from confluent_kafka.admin import ClusterMetadata
+    from confluent_kafka.admin._metadata import ClusterMetadata
 
 DATABASE_TIMEOUT_SECONDS = 5
-KAFKA_TIMEOUT_SECONDS = 10.0
+KAFKA_TIMEOUT_SECONDS = 5.0
 
 # What a server's or a driver's sentence means: (its words, ours, the fix). English, as libpq writes without NLS.
 _DATABASE_CAUSES = (
@@ -84,16 +84,11 @@ def connect(
     import psycopg  # noqa: PLC0415 - a command that needs no database starts without its driver
 
     secret = dsn if isinstance(dsn, SecretDsn) else SecretDsn.parse(dsn)
-    timeout = (
-        {"connect_timeout": DATABASE_TIMEOUT_SECONDS} if "connect_timeout=" not in secret.get_secret_value() else {}
-    )
+    url = secret.get_secret_value()
+    timeout = {} if "connect_timeout=" in url else {"connect_timeout": DATABASE_TIMEOUT_SECONDS}
+    more: dict[str, Any] = {"application_name": application_name, **timeout, **options}
     try:
-        return psycopg.connect(
-            secret.get_secret_value(),
-            autocommit=autocommit,
-            application_name=application_name,
-            **{**timeout, **options},
-        )
+        return psycopg.connect(url, autocommit=autocommit, **more)
     except psycopg.Error as error:
         unavailable = database_unavailable(secret, error)
     raise unavailable
@@ -120,17 +115,19 @@ def check_kafka(
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
     heard: list[str] = []
+    client = None
 
     def hear(error: "KafkaError") -> None:
         heard.append(f"{error.name()} {error.str()}")
 
     try:
-        client = AdminClient(
-            {**options, "bootstrap.servers": bootstrap, "error_cb": hear, "socket.connection.setup.timeout.ms": "3000"},
-            logger=_silent(),
-        )
+        config: dict[str, Any] = {**options, "bootstrap.servers": bootstrap, "error_cb": hear}
+        client = AdminClient(config, logger=_silent())
         return client.list_topics(timeout=timeout_seconds)
     except KafkaException as error:
+        if client is None:
+            raise SettingsError((f"OUTBOX_KAFKA_OPTIONS: {error.args[0].str()}",)) from None
+        client.poll(0)  # delivers what happened on the way; the call itself only says that nobody answered
         heard.append(f"{error.args[0].name()} {error.args[0].str()}")
     raise kafka_unavailable(bootstrap, heard)
 
