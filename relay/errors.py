@@ -1,0 +1,153 @@
+"""What can go wrong between table and topic; every error pickles, and none carries a payload or a secret."""
+
+from dataclasses import dataclass
+
+from outbox.errors import OutboxError
+
+
+class RelayError(OutboxError):
+    """Base of everything that the relay raises by itself."""
+
+
+@dataclass(eq=False)
+class SourceUnavailableError(RelayError):
+    """PostgreSQL cannot be reached, or refuses us; *lasting* when waiting will not help."""
+
+    problem: str
+    lasting: bool = False
+    standby: bool = False
+
+    def __str__(self) -> str:
+        """Return what the server or the driver said."""
+        return f"cannot use PostgreSQL: {self.problem}"
+
+
+@dataclass(eq=False)
+class NotMigratedError(RelayError):
+    """The database has no outbox, or an older one than this relay needs."""
+
+    missing: str
+
+    def __str__(self) -> str:
+        """Return what is missing."""
+        return f"expected the database to have {self.missing}, and it does not"
+
+
+@dataclass(eq=False)
+class ServerUnfitError(RelayError):
+    """A server, or the way to it, cannot carry the guarantee; nothing was published."""
+
+    thing: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        """Return which thing, what was expected and what it is."""
+        return f"expected {self.thing} to be {self.expected}, got {self.got}"
+
+
+@dataclass(eq=False)
+class LeaseLostError(RelayError):
+    """Another relay holds the shard, or PostgreSQL went away: nothing more may be published in this term."""
+
+    shard: int
+    epoch: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Return which term ended, and why."""
+        return f"the lease on shard {self.shard} (epoch {self.epoch}) is lost: {self.reason}"
+
+
+@dataclass(eq=False)
+class BarrierNotDurableError(RelayError):
+    """The barrier row may not survive a failover, so its window may not be committed in Kafka."""
+
+    shard: int
+    seq: int
+    warning: str
+
+    def __str__(self) -> str:
+        """Return which barrier, and what PostgreSQL warned of."""
+        return f"expected the barrier of window {self.seq} of shard {self.shard} to be durable, got the warning {self.warning!r}"
+
+
+@dataclass(eq=False)
+class UncleanError(RelayError):
+    """Something about a Kafka transaction is not certain: its producer may start no further one."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        """Return what was seen."""
+        return f"the transaction did not end cleanly: {self.reason}"
+
+
+@dataclass(eq=False)
+class SinkUnavailableError(RelayError):
+    """Kafka cannot be reached, or did not answer in time."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        """Return what was tried, and what came back."""
+        return f"cannot use Kafka: {self.problem}"
+
+
+@dataclass(eq=False)
+class RecordRefusedError(RelayError):
+    """One record cannot be published as it is; *code* is Kafka's, or a local one."""
+
+    code: int
+    detail: str
+
+    def __str__(self) -> str:
+        """Return the code, and what was said."""
+        return f"record refused with code {self.code}: {self.detail}"
+
+
+@dataclass(eq=False)
+class HaltedError(RelayError):
+    """The position does not fit the database: publishing on would lose or double events."""
+
+    shard: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Return which shard stopped, and why."""
+        return f"shard {self.shard} stopped to keep the guarantee: {self.reason}"
+
+
+@dataclass(eq=False)
+class BlockedError(RelayError):
+    """An event that cannot be published stands first, and the policy of its topic is `block`."""
+
+    shard: int
+    event_id: str
+    topic: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return which event blocks the shard, and why."""
+        return f"shard {self.shard} is blocked by event {self.event_id} for topic {self.topic!r}: {self.reason}"
+
+
+@dataclass(eq=False)
+class StoppedError(RelayError):
+    """We were asked to stop while something was under way; it is left to the next relay, as after a crash."""
+
+    def __str__(self) -> str:
+        """Return that it was on request."""
+        return "stopped on request while waiting"
+
+
+@dataclass(eq=False)
+class InvalidOptionError(RelayError, ValueError):
+    """A setting cannot be used; exit code 2."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        """Return which setting, and what is wrong with it."""
+        return f"setting {self.name!r}: {self.problem}"

@@ -1,0 +1,135 @@
+"""Where Kafka keeps the position: the progress topic, read as committed up to its uncommitted end (rule 3)."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from relay.errors import HaltedError, ServerUnfitError, SinkUnavailableError
+from relay.lease import Installation
+from relay.topics import Topics
+from relay.window import Progress, decode_progress
+
+_REQUEST = 10.0
+# Seconds until a position that an open transaction hides is given up (protocol 2.5): never "take what we have".
+READ_SECONDS = 30.0
+# How many offsets from the end are read first; doubled until a record is among them.
+_TAIL = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LastRecord:
+    """The last committed record of a progress partition; *foreign* if there is one that no relay wrote."""
+
+    progress: Progress | None
+    foreign: bool = False
+
+
+def ensure_progress_topic(topics: Topics, installation: Installation, *, bootstrapped: bool) -> None:
+    """Have the progress topic exist and be fit; it is made only while no shard has ever published."""
+    topic = installation.progress_topic
+    facts = topics.describe(topic)
+    if facts is None:
+        if bootstrapped:
+            raise HaltedError(-1, f"{topic} is gone, and this installation has published before")
+        settings = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"}
+        topics.create(topic, partitions=installation.shards, settings=settings)
+        return
+    if facts.partitions < installation.shards:
+        raise HaltedError(-1, f"{topic} has {facts.partitions} partitions for {installation.shards} shards")
+    policy = facts.settings.get("cleanup.policy", "compact")
+    if policy != "compact":
+        error = ServerUnfitError(f"cleanup.policy of {topic}", "compact", policy)
+        error.add_note("retention would delete the position; alter the topic")
+        raise error
+
+
+class ProgressReader:
+    """Reads the last progress record of one shard."""
+
+    def __init__(self, options: Mapping[str, Any], installation: Installation, shard: int) -> None:
+        """Make the clients; nothing is asked yet."""
+        self._topic = installation.progress_topic
+        self._shard = shard
+        common = {**options, "allow.auto.create.topics": False, "socket.timeout.ms": 5000}
+        self._admin = AdminClient(common)
+        self._consumer = Consumer(
+            {
+                **common,
+                "group.id": f"{self._topic}.reader",  # required by the client; nothing is ever committed under it
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+            }
+        )
+
+    def last(self) -> LastRecord:
+        """Return the last committed record; raise HaltedError if the end is not reached in time."""
+        deadline = time.monotonic() + READ_SECONDS
+        low = self._offset(OffsetSpec.earliest())
+        end = self._offset(OffsetSpec.latest())
+        tail = _TAIL
+        while True:
+            start = max(low, end - tail)
+            found = self._read(start, end, deadline) if end > low else None
+            if found is not None or start <= low:
+                return found or LastRecord(None)
+            tail *= 8
+
+    def close(self) -> None:
+        """Drop the consumer."""
+        self._consumer.close()
+
+    def _offset(self, spec: OffsetSpec) -> int:
+        """Return an offset of the partition, open transactions included."""
+        partition = TopicPartition(self._topic, self._shard)
+        try:
+            future = self._admin.list_offsets(
+                {partition: spec}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST
+            )[partition]
+            return int(future.result(timeout=_REQUEST + 1).offset)
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
+                raise HaltedError(self._shard, f"{self._topic} is gone") from None
+            raise SinkUnavailableError(f"offsets of {self._topic}: {error.args[0].str()}") from None
+        except TimeoutError:
+            raise SinkUnavailableError(f"no answer about the offsets of {self._topic}") from None
+
+    def _read(self, start: int, end: int, deadline: float) -> LastRecord | None:
+        """Return the last record from *start* on, once everything before *end* is decided; None if there is none."""
+        self._consumer.assign([TopicPartition(self._topic, self._shard, start)])
+        last: Message | None = None
+        trouble = ""
+        while time.monotonic() < deadline:
+            message = self._consumer.poll(0.2)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                last = message
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                if (message.offset() or 0) >= end:
+                    return _judge(last)
+            else:
+                trouble = error.str()
+        if trouble:
+            raise SinkUnavailableError(f"reading {self._topic}: {trouble}")
+        raise HaltedError(
+            self._shard,
+            f"offset {end} of {self._topic}/{self._shard} was not reached in {READ_SECONDS:.0f} s: "
+            "an open transaction hides the position",
+        )
+
+
+def _judge(message: Message | None) -> LastRecord | None:
+    """Return what the last record says."""
+    if message is None:
+        return None
+    progress = decode_progress(message.value())
+    foreign = progress is None or message.key() != progress.key
+    return LastRecord(progress, foreign=foreign)

@@ -1,0 +1,159 @@
+"""Kafka's topics, as an administrator sees them: whether a topic exists, what it takes, and making it."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from relay.errors import RecordRefusedError, SinkUnavailableError
+from relay.machine import INVALID_TOPIC, POISON, TOPIC_UNAUTHORISED, UNKNOWN_TOPIC
+from relay.telemetry import Telemetry
+
+T = TypeVar("T")
+
+# Seconds for one request to the cluster.
+_REQUEST = 10.0
+# Kafka's own default for max.message.bytes, for topics whose settings we may not read.
+DEFAULT_MAX_BYTES = 1_048_588
+# The largest batch we let grow, whatever a topic takes; librdkafka's own default.
+LARGEST_BATCH = 1_000_000
+_LARGEST_OPTION = 1_000_000_000  # librdkafka takes no larger message.max.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """How topics are made; None leaves it to the number of brokers: three replicas, two in sync, or one of each."""
+
+    create: bool
+    partitions: int
+    replication: int | None
+    min_insync: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """What a topic is like."""
+
+    partitions: int
+    replication: int
+    settings: Mapping[str, str]
+
+
+class Topics:
+    """Looks topics up, makes those that are missing, and remembers what it has seen until `forget`."""
+
+    def __init__(self, options: Mapping[str, Any], plan: TopicPlan, telemetry: Telemetry) -> None:
+        """Make the client; nothing is asked yet."""
+        self._admin = AdminClient({**options, "allow.auto.create.topics": False, "socket.timeout.ms": 5000})
+        self._plan = plan
+        self._telemetry = telemetry
+        self._limits: dict[str, int] = {}
+
+    def ping(self) -> int:
+        """Return how many brokers answer; raise SinkUnavailableError if none does."""
+        return len(self._metadata(None).brokers)
+
+    def known(self, topic: str) -> bool:
+        """Return whether *topic* was found to exist."""
+        return topic in self._limits
+
+    def forget(self, topic: str) -> None:
+        """Ask again about *topic*: something about it may have changed."""
+        self._limits.pop(topic, None)
+
+    @property
+    def largest(self) -> int:
+        """Return the largest record in bytes that some known topic takes."""
+        return min(max(self._limits.values(), default=DEFAULT_MAX_BYTES), _LARGEST_OPTION)
+
+    @property
+    def batch(self) -> int:
+        """Return the largest batch in bytes that every known topic takes."""
+        return min(*self._limits.values(), LARGEST_BATCH) if self._limits else LARGEST_BATCH
+
+    def ensure(self, topic: str) -> None:
+        """Have *topic* exist, by making it if we may; raise RecordRefusedError if it cannot be published to."""
+        if topic in self._limits:
+            return
+        facts = self.describe(topic)
+        if facts is None:
+            if not self._plan.create:
+                raise RecordRefusedError(
+                    UNKNOWN_TOPIC, f"topic {topic!r} does not exist, and the relay may not create it"
+                )
+            self.create(topic)
+            facts = self.describe(topic)
+        settings = facts.settings if facts else {}
+        self._limits[topic] = int(settings.get("max.message.bytes", DEFAULT_MAX_BYTES))
+
+    def describe(self, topic: str) -> TopicFacts | None:
+        """Return what *topic* is like; None if it does not exist; raise RecordRefusedError if it never can."""
+        found = self._metadata(topic).topics.get(topic)
+        code = found.error.code() if found is not None and found.error is not None else None
+        if found is None or code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
+            return None
+        if code in POISON:
+            raise RecordRefusedError(code, f"topic {topic!r}: {found.error.str()}")
+        if code is not None and code != KafkaError.LEADER_NOT_AVAILABLE:
+            raise SinkUnavailableError(f"topic {topic!r}: {found.error.str()}")
+        replication = max((len(partition.replicas) for partition in found.partitions.values()), default=0)
+        return TopicFacts(len(found.partitions), replication, self._settings(topic))
+
+    def create(self, topic: str, *, partitions: int | None = None, settings: Mapping[str, str] | None = None) -> None:
+        """Make *topic*; nothing, if somebody else has just made it."""
+        replication, min_insync = self._replication()
+        wanted = {"min.insync.replicas": str(min_insync), "unclean.leader.election.enable": "false", **(settings or {})}
+        count = partitions or self._plan.partitions
+        new = NewTopic(topic, num_partitions=count, replication_factor=replication, config=wanted)
+        try:
+            self._result(lambda: self._admin.create_topics([new], request_timeout=_REQUEST)[topic])
+        except KafkaException as error:
+            self._judge_creation(topic, error.args[0])
+        else:
+            self._telemetry.emit("relay.topic.created", topic=topic, partitions=count, replication=replication)
+
+    def _judge_creation(self, topic: str, error: KafkaError) -> None:
+        """Raise what a refused creation means for the events of that topic."""
+        code = error.code()
+        if code == KafkaError.TOPIC_ALREADY_EXISTS:
+            return
+        detail = f"topic {topic!r} cannot be created: {error.str()}"
+        if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            raise RecordRefusedError(TOPIC_UNAUTHORISED, detail) from None
+        if code in POISON or code == KafkaError._INVALID_ARG:  # noqa: SLF001  # the client refuses the name by itself
+            raise RecordRefusedError(code if code in POISON else INVALID_TOPIC, detail) from None
+        raise SinkUnavailableError(detail) from None
+
+    def _replication(self) -> tuple[int, int]:
+        """Return replication factor and min.insync.replicas: as set, or as good as the brokers allow."""
+        replication = self._plan.replication or min(3, self.ping())
+        return replication, self._plan.min_insync or (2 if replication >= 3 else 1)  # noqa: PLR2004  # three hold one loss
+
+    def _settings(self, topic: str) -> Mapping[str, str]:
+        """Return the topic's settings; none, if we may not read them."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        try:
+            entries = self._result(lambda: self._admin.describe_configs([resource], request_timeout=_REQUEST)[resource])
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                return {}
+            raise SinkUnavailableError(f"settings of topic {topic!r}: {error.args[0].str()}") from None
+        return {name: entry.value for name, entry in entries.items() if entry.value is not None}
+
+    def _metadata(self, topic: str | None) -> Any:
+        try:
+            return (
+                self._admin.list_topics(topic, timeout=_REQUEST) if topic else self._admin.list_topics(timeout=_REQUEST)
+            )
+        except KafkaException as error:
+            raise SinkUnavailableError(f"no answer from the brokers: {error.args[0].str()}") from None
+
+    def _result(self, request: Callable[[], Any]) -> Any:
+        """Return the result of one administrative request."""
+        try:
+            return request().result(timeout=_REQUEST + 1)
+        except FutureTimeoutError:
+            raise SinkUnavailableError(f"no answer to an administrative request in {_REQUEST:.0f} s") from None
