@@ -1,12 +1,13 @@
 """Keep a host's own Alembic away from our tables.
 
 `alembic revision --autogenerate` proposes to drop every table that it finds in the database and not in the host's
-metadata, and it finds ours as soon as it includes other schemas or `outbox` is on the search path. In `env.py`:
+metadata, and with `include_schemas` it finds ours. In `env.py`:
 
     context.configure(..., include_schemas=True, include_name=outbox_alembic.include_name,
                       include_object=outbox_alembic.include_object)
 
-A host with filters of its own calls these first: `return include_name(...) and mine(...)`.
+Either is enough; with include_name ours are not even looked at. A host with filters of its own calls these first:
+`return include_name(...) and mine(...)`.
 """
 
 from collections.abc import Mapping

@@ -3,10 +3,10 @@ create schema app;
 create table app.account (id int primary key, state text not null);
 insert into app.account values (42, 'new');
 
-create table app.statement (tx xid8);
+create table app.statement (tx text);
 create function app.count_statement() returns trigger language plpgsql as $$
 begin
-  insert into app.statement values (pg_current_xact_id());
+  insert into app.statement values (pg_current_xact_id()::text);
   return null;
 end $$;
 create trigger count_statement after insert on outbox.event for each statement execute function app.count_statement();
