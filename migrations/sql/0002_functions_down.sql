@@ -1,0 +1,26 @@
+-- Drop every function that 0002 made. A table that is still captured refuses: release it first (outbox.release_capture).
+drop function outbox.backlog();
+drop function outbox.settle_delivery(bigint, text, text);
+drop function outbox.redrive_delivery(bigint, text);
+drop function outbox.discard_many(bigint[], text);
+drop function outbox.redrive_many(bigint[], text);
+drop function outbox.discard(bigint, text);
+drop function outbox.redrive(bigint, text);
+drop function outbox.requeue_delivery(bigint, text[]);
+drop function outbox.resolve_dead_letter(outbox.dead_letter, text, text, boolean, uuid);
+drop function outbox.take_dead_letter(bigint, text);
+drop function outbox.record_action(text, text, text, jsonb);
+drop function outbox.actor();
+drop function outbox.release_capture(regclass);
+drop function outbox.capture(regclass, text, text, text, text[]);
+drop function outbox.emit_row();
+drop function outbox.release_due(integer);
+drop function outbox.cancel(uuid);
+drop function outbox.schedule(text, text, text, jsonb, jsonb, timestamptz, text, uuid);
+drop function outbox.schedule(text, text, text, text, jsonb, timestamptz, text, uuid);
+drop function outbox.schedule(text, text, text, json, jsonb, timestamptz, text, uuid);
+drop function outbox.emit(text, text, text, jsonb, jsonb, text, uuid);
+drop function outbox.emit(text, text, text, text, jsonb, text, uuid);
+drop function outbox.emit(text, text, text, json, jsonb, text, uuid);
+drop function outbox.shard_of(text, text, integer);
+drop function outbox.lock_key(text, text);
