@@ -1,16 +1,17 @@
 """What can go wrong between a host and its outbox; every error pickles, and none carries a payload or an address."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 
 class OutboxError(Exception):
     """Base of everything that `outbox` raises by itself."""
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         """Return what rebuilds this error from its facts, with its notes: Celery and multiprocessing pickle errors."""
-        facts = tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]  # each is a dataclass
+        if not is_dataclass(self):
+            return super().__reduce__()
+        facts = tuple(getattr(self, field.name) for field in fields(self))
         return type(self), facts, dict(self.__dict__)
 
 
