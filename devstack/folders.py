@@ -1,0 +1,89 @@
+"""Where things lie: downloads in the user's cache folder, a run's data and logs in a folder of its own.
+
+A run's folder lies in the system's folder for temporary files, because a root user's home is closed to the unprivileged
+user that PostgreSQL must run as, and because a unix socket's path may not be longer than 107 bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+APPLICATION = "pg-outbox-relay"
+# PostgreSQL refuses root. Every Linux has this user, so none has to be made.
+UNPRIVILEGED = "nobody"
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloads, made if need be."""
+    folder = platformdirs.user_cache_path(APPLICATION)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def state_folder() -> Path:
+    """Return the folder in which `outbox dev up` notes what runs, made if need be."""
+    folder = platformdirs.user_state_path(APPLICATION)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def new_run_folder() -> Path:
+    """Return a new, empty folder for one run; other users may pass through it, and not look into it."""
+    folder = Path(tempfile.mkdtemp(prefix="outbox-dev-"))
+    folder.chmod(0o711)
+    return folder
+
+
+def remove(folder: Path, *, keep_logs: bool = False) -> None:
+    """Delete a run's folder, or all but the logs in it."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not (keep_logs and path.suffix == ".log"):
+            path.unlink(missing_ok=True)
+    if not keep_logs:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_user() -> str | None:
+    """Return the user that PostgreSQL runs as, or None where that is the one we are."""
+    return UNPRIVILEGED if os.geteuid() == 0 else None
+
+
+def give_to(path: Path, user: str | None) -> None:
+    """Hand *path* to *user*."""
+    if user is not None:
+        shutil.chown(path, user)
+
+
+def reachable_copy(program_tree: Path, *, user: str | None, into: Path) -> Path:
+    """Return *program_tree* where *user* can read it: itself, or else a tree of hard links (or copies) in *into*."""
+    if user is None or _open_to_others(program_tree):
+        return program_tree
+    copy = into / "programs"
+    if not copy.exists():
+        shutil.copytree(program_tree, copy, symlinks=True, copy_function=_link)
+        for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir() and not path.is_symlink())):
+            folder.chmod(0o755)
+    return copy
+
+
+def _open_to_others(tree: Path) -> bool:
+    """Say whether any user may pass through every folder above *tree*."""
+    tree = tree.resolve()
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (tree, *tree.parents))
+
+
+def _link(source: str, target: str) -> None:
+    """Link *source* at *target*, or copy it where the file systems differ."""
+    with contextlib.suppress(OSError):
+        os.link(source, target, follow_symlinks=False)
+        return
+    shutil.copy2(source, target, follow_symlinks=False)

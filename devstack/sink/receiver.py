@@ -1,0 +1,179 @@
+"""The SMTP side of the sink: aiosmtpd, with the replies of a script."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, syntax
+
+from devstack.sink.mailbox import Mailbox
+from devstack.sink.script import ANY, Phase, Reply, Script
+
+HOST_NAME = "sink.localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the sink offers and demands: a certificate for STARTTLS, whether it is required, and logins that it takes."""
+
+    tls: ssl.SSLContext | None = None
+    require_tls: bool = False
+    logins: tuple[tuple[str, str], ...] = ()
+    capacity_bytes: int = 256_000_000
+    max_message_bytes: int = 33_554_432
+
+
+class Traffic:
+    """How often each thing happened: `connections`, `open`, `peak`, and `mail`, `rcpt`, `data`, `dot` (times asked)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Add *by* to *what*."""
+        with self._lock:
+            self._counts[what] += by
+            self._counts["peak"] = max(self._counts["peak"], self._counts["open"])
+
+    def read(self) -> dict[str, int]:
+        """Return the counts."""
+        with self._lock:
+            return dict(self._counts)
+
+
+class Handler:
+    """Decides MAIL, RCPT and the final dot, and keeps the mails."""
+
+    def __init__(self, *, mailbox: Mailbox, script: Script, traffic: Traffic) -> None:
+        self._mailbox = mailbox
+        self._script = script
+        self._traffic = traffic
+
+    def ask(self, phase: Phase, recipients: list[str]) -> Reply:
+        """Return what the script says at *phase*."""
+        self._traffic.count(str(phase))
+        return self._script.next(phase, recipients)
+
+    async def handle_MAIL(  # noqa: N802  the name that aiosmtpd calls
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Answer MAIL FROM."""
+        if line := await _act(server, self.ask(Phase.MAIL, [address])):
+            return line
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 OK"
+
+    async def handle_RCPT(  # noqa: N802  the name that aiosmtpd calls
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Answer RCPT TO."""
+        if line := await _act(server, self.ask(Phase.RCPT, [address])):
+            return line
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(  # noqa: N802  the name that aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        """Answer the final dot."""
+        reply = self.ask(Phase.DOT, envelope.rcpt_tos)
+        kept = self._keep(session, envelope) if reply.keeps else True
+        if not kept:
+            return "452 4.3.1 the sink is full"
+        return await _act(server, reply) or "250 2.0.0 kept"
+
+    def _keep(self, session: Session, envelope: Envelope) -> bool:
+        """Put the mail into the box; False means that it is full."""
+        content = envelope.original_content or b""
+        login = session.auth_data.login.decode() if isinstance(session.auth_data, LoginPassword) else None
+        kept = self._mailbox.add(
+            received_at=datetime.now(UTC),  # noqa: TID251  the mail's own time of arrival, for people
+            sender=envelope.mail_from or "",
+            recipients=tuple(envelope.rcpt_tos),
+            source=content,
+            tls=session.ssl is not None,
+            login=login,
+        )
+        return kept is not None
+
+
+class Connection(SMTP):
+    """One client's connection. aiosmtpd has no hook for the DATA command, and none for connections."""
+
+    def __init__(self, handler: Handler, *, options: Options, traffic: Traffic) -> None:
+        super().__init__(
+            handler,
+            hostname=HOST_NAME,
+            ident="outbox sink",
+            data_size_limit=options.max_message_bytes,
+            tls_context=options.tls,
+            require_starttls=options.require_tls,
+            auth_required=bool(options.logins),
+            auth_require_tls=options.tls is not None,
+            authenticator=_authenticator(options.logins) if options.logins else None,
+            enable_SMTPUTF8=True,
+        )
+        self._asking = handler
+        self._traffic = traffic
+        self._counted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection; STARTTLS comes here a second time."""
+        if not self._counted:
+            self._counted = True
+            self._traffic.count("open")
+            self._traffic.count("connections")
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Count the connection's end."""
+        if self._counted:
+            self._counted = False
+            self._traffic.count("open", -1)
+        super().connection_lost(error)
+
+    @syntax("DATA")
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  the name that aiosmtpd calls
+        """Answer the DATA command as the script says, else take the message."""
+        recipients = self.envelope.rcpt_tos if self.envelope else []
+        if recipients and (line := await _act(self, self._asking.ask(Phase.DATA, recipients))):
+            await self.push(line)
+            return
+        await super().smtp_DATA(arg)
+
+
+async def _act(server: SMTP, reply: Reply) -> str | None:
+    """Return the line to send, None to go on; drop the connection or say nothing where *reply* wants that."""
+    if reply.accepts:
+        return None
+    if reply.hangs:
+        await asyncio.Event().wait()  # until the connection goes, which cancels us
+    if reply.closes and server.transport is not None:
+        if reply.line is not None:
+            await server.push(reply.line)
+        server.transport.close()
+        raise asyncio.CancelledError
+    return reply.line
+
+
+def _authenticator(logins: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401  what aiosmtpd wants has no type
+    """Return the callable that checks a login."""
+    known = {(login.encode(), password.encode()) for login, password in logins}
+
+    def check(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: object) -> AuthResult:
+        good = isinstance(data, LoginPassword) and (data.login, data.password) in known
+        return AuthResult(success=good, handled=False, auth_data=data)
+
+    return check
+
+
+__all__ = ["ANY", "Connection", "Handler", "Options", "Traffic"]
