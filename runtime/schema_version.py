@@ -11,7 +11,7 @@ from psycopg.rows import scalar_row
 
 from outbox.statements import load
 
-REQUIRED_REVISION = "0001"  # a test compares it with the newest migration
+REQUIRED_REVISION = "0004"  # a test compares it with the newest migration
 
 
 @dataclass(eq=False)

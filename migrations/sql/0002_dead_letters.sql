@@ -40,8 +40,7 @@ begin
 end
 $$;
 
--- Put a delivery back into the queue for another cycle, with as much time as it had in the first.
--- What bounced is let through: an operator who redrives says that the address is in order.
+-- Put a delivery back into the queue for another cycle, with as much time as it had in the one before.
 create function outbox.requeue_delivery(delivery_id bigint, from_states text[]) returns text
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -57,7 +56,6 @@ begin
   elsif owed.recipient is null or (owed.payload is null and owed.content is null) then
     raise exception 'delivery % cannot be sent again: its recipient or its content was erased', delivery_id using errcode = 'OB004';
   end if;
-  delete from outbox.suppression as s where s.recipient_key = owed.recipient_key and s.delivery_id is not null;
   update outbox.delivery as d
   set state = 'queued', cycle = owed.cycle + 1, attempt = 0, resent = false, next_attempt_at = now(), finished_at = null,
     expires_at = now() + (
@@ -100,20 +98,23 @@ begin
     when letter.stage = 'consume' then
       outcome := 'the mailer plans it again';
     else
-      outcome := outbox.requeue_delivery(letter.delivery_id, array['dead']);
+      outcome := outbox.requeue_delivery(letter.delivery_id, array['dead', 'expired', 'in_doubt']);
   end case;
   perform outbox.resolve_dead_letter(letter, 'redriven', reason, letter.parks or letter.stage = 'consume', new_event_id);
   return outcome;
 end
 $$;
 
--- Give up what a dead letter keeps, for good. Events that wait behind it are published.
+-- Give up what a dead letter keeps, for good. Events that wait behind it are published; a delivery in doubt is cancelled.
 create function outbox.discard(id bigint, reason text) returns text
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   letter outbox.dead_letter := outbox.take_dead_letter(id, reason);
 begin
+  if letter.stage = 'deliver' then
+    update outbox.delivery as d set state = 'cancelled', finished_at = now() where d.id = letter.delivery_id and d.state = 'in_doubt';
+  end if;
   perform outbox.resolve_dead_letter(letter, 'discarded', reason, letter.parks, null);
   return case when letter.parks then 'discarded; the relay publishes what waits behind it' else 'discarded' end;
 end
@@ -156,7 +157,7 @@ begin
 end
 $$;
 
--- Send a delivery again that has no dead letter: one that is in doubt, or was suppressed.
+-- Send a delivery again, by its own id; the only way for one without a dead letter, as a suppressed one.
 create function outbox.redrive_delivery(id bigint, reason text) returns text
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -171,7 +172,7 @@ begin
   if found then
     return outbox.redrive(letter_id, reason);
   end if;
-  outcome := outbox.requeue_delivery(id, array['in_doubt', 'suppressed', 'dead']);
+  outcome := outbox.requeue_delivery(id, array['dead', 'expired', 'in_doubt', 'suppressed']);
   perform outbox.record_action('redrive', 'delivery ' || id, reason);
   return outcome;
 end
@@ -183,10 +184,14 @@ create function outbox.settle_delivery(id bigint, as_state text, reason text) re
 #variable_conflict use_variable
 declare
   former text;
+  letter outbox.dead_letter;
 begin
   if coalesce(btrim(reason), '') = '' then
     raise exception 'expected a reason, got none' using errcode = 'invalid_parameter_value';
   end if;
+  -- The dead letter first, as everywhere: two operators at one delivery then wait for each other instead of a deadlock.
+  select * into letter from outbox.dead_letter as d
+  where d.delivery_id = settle_delivery.id and d.resolved_at is null for no key update;
   select state into former from outbox.delivery as d where d.id = settle_delivery.id for update;
   if not found then
     raise exception 'expected a delivery, got none with id %', id using errcode = 'OB001';
@@ -195,6 +200,9 @@ begin
       using errcode = 'OB002';
   end if;
   update outbox.delivery as d set state = as_state, finished_at = now() where d.id = settle_delivery.id;
+  if letter.id is not null then
+    perform outbox.resolve_dead_letter(letter, 'discarded', reason, false, null);
+  end if;
   perform outbox.record_action('settle', 'delivery ' || id, reason, jsonb_build_object('from', former, 'to', as_state));
   return format('delivery %s is %s', id, as_state);
 end
