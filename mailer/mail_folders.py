@@ -72,8 +72,13 @@ class LocalizedLoader(BaseLoader):
         raise TemplateNotFound(template)
 
 
-def read_sources(path: Path, *, shipped: Path) -> Sources:
-    """Return the library in *path*; raise MailFolderError naming the first file that is wrong."""
+def mail_names(path: Path) -> tuple[str, ...]:
+    """Return the folders of *path* that are meant as mails."""
+    return tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] not in "._"))
+
+
+def read_sources(path: Path, *, shipped: Path, only: str | None = None) -> Sources:
+    """Return the library in *path*, or the mail *only* of it; raise MailFolderError naming the first wrong file."""
     if not path.is_dir():
         error = MailFolderError(str(path), "expected a directory of mail folders, found none")
         error.add_note(
@@ -83,7 +88,7 @@ def read_sources(path: Path, *, shipped: Path) -> Sources:
     files = {**dict(_templates(shipped / _BASE, shipped)), **dict(_templates(path, path))}
     texts = {name: _text(file) for name, file in files.items()}
     base = _digest(sorted((name, text) for name, text in texts.items() if name.startswith(f"{_BASE}/")))
-    names = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] not in "._")
+    names = mail_names(path) if only is None else (only,)
     folders = {name: _folder(path / name, texts=texts, base=base) for name in names}
     own = path / _BASE / "brand.toml"
     return Sources(path, folders, files, texts, _toml(own if own.is_file() else shipped / _BASE / "brand.toml"))

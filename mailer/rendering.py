@@ -92,10 +92,13 @@ class Library:
         self._names = {str(path): name for name, path in sources.files.items()}
 
     @classmethod
-    def load(cls, path: Path | None = None) -> Self:
-        """Return the library in *path*, or the shipped one; `_base` files that it lacks are the shipped ones."""
+    def load(cls, path: Path | None = None, *, only: str | None = None) -> Self:
+        """Return the library in *path*, or the shipped one; `_base` files that it lacks are the shipped ones.
+
+        With *only*, the library has that one mail: what is wrong with the others does not matter.
+        """
         shipped = shipped_templates()
-        return cls(read_sources(path or shipped, shipped=shipped))
+        return cls(read_sources(path or shipped, shipped=shipped, only=only))
 
     @property
     def mails(self) -> tuple[Mail, ...]:
@@ -106,6 +109,10 @@ class Library:
     def lanes(self) -> tuple[str, ...]:
         """Return the lanes that the mails name: each must have a worker."""
         return tuple(sorted({mail.lane for mail in self.mails}))
+
+    def environment(self, locale: str) -> Environment:
+        """Return what the templates of *locale* are compiled with."""
+        return self._environments[locale]
 
     def folder(self, name: str) -> MailFolder:
         """Return the folder of the mail *name*; raise MailFolderError if there is none."""

@@ -45,7 +45,8 @@ class Dsn:
         port = f":{self.port}" if self.port is not None else ""
         # Two logins at one host are two transports; the digest tells them apart without naming them.
         login = f"#{sha256(self.user.encode()).hexdigest()[:6]}" if self.user is not None else ""
-        return f"{self.scheme}:{self._slashes}{_bracketed(self.host)}{port}{self._shown_path}{login}"
+        where = f"{self._slashes}{_bracketed(self.host)}{port}{self._shown_path}{login}"
+        return f"{self.scheme}:{where}" if where else self.scheme
 
     @property
     def _shown_path(self) -> str:

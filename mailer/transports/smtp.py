@@ -31,6 +31,7 @@ _OPTIONS = (
     "max_per_second",
     "connect_timeout_seconds",
     "timeout_seconds",
+    "attempt_timeout_seconds",
     "dot_timeout_seconds",
     "ca_file",
     "ehlo",
@@ -79,6 +80,11 @@ class SmtpTransport:
         return f"SmtpTransport({self.name!r})"
 
     @property
+    def longest_attempt_seconds(self) -> float:
+        """Return how long `send` can take at most, without the wait for its turn that `max_per_second` causes."""
+        return self._settings.attempt_seconds + self._settings.command_seconds + self._settings.dot_seconds
+
+    @property
     def children(self) -> "tuple[SmtpTransport, ...]":
         """Return this one alone."""
         return (self,)
@@ -86,12 +92,13 @@ class SmtpTransport:
     def send(self, message: OutgoingMessage) -> Reply:
         """Return what came of one attempt; blocks while all `max_connections` sessions are in use."""
         self._pace.wait()
-        patience = self._settings.command_seconds + self._settings.dot_seconds
+        patience = self._settings.attempt_seconds
+        deadline = time.monotonic() + patience
         if not self._pool.free.acquire(timeout=patience):
             text = f"no free connection in {patience:g} s (max_connections={self.max_connections})"
             return unanswered(self.name, Phase.CONNECT, text=text, recipient=message.recipient)
         try:
-            return self._send(message)
+            return self._send(message, deadline)
         finally:
             self._pool.free.release()
 
@@ -103,18 +110,18 @@ class SmtpTransport:
         for session, _ in idle:
             session.close()
 
-    def _send(self, message: OutgoingMessage) -> Reply:
+    def _send(self, message: OutgoingMessage, deadline: float) -> Reply:
         if (session := self._reused()) is not None:
             with self._lent(session):
-                reply = session.deliver(message)
+                reply = session.deliver(message, deadline=deadline)
             if not _was_stale(reply):
                 return reply
         try:
-            session = SmtpSession(self._settings)
+            session = SmtpSession(self._settings, deadline=deadline)
         except SessionFailedError as failure:
             return failure.reply(self.name, message.recipient)
         with self._lent(session):
-            return session.deliver(message)
+            return session.deliver(message, deadline=deadline)
 
     @contextmanager
     def _lent(self, session: SmtpSession) -> Iterator[None]:
@@ -187,6 +194,7 @@ def _settings(dsn: Dsn) -> SmtpSettings:
         ehlo=_own_name(dsn),
         connect_seconds=dsn.number("connect_timeout_seconds", default=10, least=0.05, most=300),
         command_seconds=dsn.number("timeout_seconds", default=30, least=0.05, most=600),
+        attempt_seconds=dsn.number("attempt_timeout_seconds", default=150, least=0.05, most=3600),
         # RFC 5321 4.5.3.2.6 asks for ten minutes; one is what the lease of a delivery has room for.
         dot_seconds=dsn.number("dot_timeout_seconds", default=60, least=0.05, most=600),
     )

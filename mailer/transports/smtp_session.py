@@ -6,6 +6,7 @@ about to be written: a failure in `dot` is the only one after which the message 
 
 import re
 import ssl
+import time
 from base64 import b64encode
 from dataclasses import dataclass, field
 from socket import gethostname
@@ -41,6 +42,7 @@ class SmtpSettings:
     ehlo: str | None
     connect_seconds: float
     command_seconds: float
+    attempt_seconds: float
     dot_seconds: float
 
 
@@ -64,15 +66,16 @@ class SessionFailedError(Exception):
 class SmtpSession:
     """A connection that is ready for MAIL. Not for more than one thread at a time."""
 
-    def __init__(self, settings: SmtpSettings) -> None:
-        """Connect, greet, encrypt and sign in; raise SessionFailedError when a step does not succeed."""
+    def __init__(self, settings: SmtpSettings, *, deadline: float) -> None:
+        """Connect, greet, encrypt and sign in; raise SessionFailedError when a step does not succeed by *deadline*."""
         self._settings = settings
+        self._deadline = deadline
         self._features: dict[str, str] = {}
         self.phase = Phase.CONNECT
         self.usable = True
         self.messages = 0
         try:
-            self._wire = connect(settings.host, settings.port, seconds=settings.connect_seconds)
+            self._wire = connect(settings.host, settings.port, seconds=self._within(settings.connect_seconds))
         except NoReplyError as silence:
             raise SessionFailedError(self.phase, str(silence)) from None
         try:
@@ -84,8 +87,13 @@ class SmtpSession:
             self.abandon()
             raise
 
-    def deliver(self, message: OutgoingMessage) -> Reply:
-        """Return what came of sending *message*; afterwards `usable` tells whether another one may follow."""
+    def deliver(self, message: OutgoingMessage, *, deadline: float) -> Reply:
+        """Return what came of sending *message*; afterwards `usable` tells whether another one may follow.
+
+        Everything up to the final dot ends by *deadline*; the reply to the dot has its own time, for giving up on it
+        leaves the message in doubt.
+        """
+        self._deadline = deadline
         name, recipient = self._settings.name, message.recipient
         try:
             answer = self._deliver(message)
@@ -122,7 +130,7 @@ class SmtpSession:
         if settings.implicit_tls:
             self._encrypt()
             self.phase = Phase.CONNECT
-        greeting = self._wire.answer(seconds=settings.command_seconds)
+        greeting = self._wire.answer(seconds=self._within(settings.command_seconds))
         if greeting.code != _READY:
             raise SessionFailedError(self.phase, _refusal(greeting))
         self._greet()
@@ -136,7 +144,7 @@ class SmtpSession:
         context = self._settings.tls
         if context is None:  # pragma: no cover  # the transport makes one whenever TLS may be used
             raise NoReplyError("no TLS context")
-        self._wire.start_tls(context, self._settings.host, seconds=self._settings.connect_seconds)
+        self._wire.start_tls(context, self._settings.host, seconds=self._within(self._settings.connect_seconds))
 
     def _start_tls(self) -> None:
         if "STARTTLS" not in self._features:
@@ -183,7 +191,7 @@ class SmtpSession:
         if answer.code not in _ACCEPTED:
             raise SessionFailedError(self.phase, _refusal(answer))
         self._expect(Phase.DATA, "DATA", _START_MAIL)
-        self._wire.write(body, seconds=self._settings.dot_seconds)
+        self._wire.write(body, seconds=self._within(self._settings.dot_seconds))
         self.phase = Phase.DOT
         self._wire.write(b".\r\n", seconds=self._settings.command_seconds)
         answer = self._wire.answer(seconds=self._settings.dot_seconds)
@@ -221,7 +229,14 @@ class SmtpSession:
             raise SessionFailedError(phase, _refusal(answer))
 
     def _command(self, line: str) -> Answer:
-        return self._wire.command(line, seconds=self._settings.command_seconds)
+        return self._wire.command(line, seconds=self._within(self._settings.command_seconds))
+
+    def _within(self, seconds: float) -> float:
+        """Return *seconds*, or what is left until the deadline of the attempt."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise NoReplyError("the time for this attempt is used up")
+        return min(seconds, left)
 
     def _recover(self, failure: SessionFailedError) -> None:
         """Make the session ready for the next message after a refusal, or unusable."""
