@@ -4,7 +4,7 @@ create table app.account (id int primary key, state text not null);
 insert into app.account values (42, 'new');
 
 create table app.statement (tx text);
-create function app.count_statement() returns trigger language plpgsql as $$
+create function app.count_statement() returns trigger language plpgsql security definer as $$
 begin
   insert into app.statement values (pg_current_xact_id()::text);
   return null;
