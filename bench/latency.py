@@ -1,7 +1,7 @@
-"""Time from the commit of an insert to a `read_committed` consumer, against the floor that the servers set on this machine.
+"""Time from the commit of an insert to a `read_committed` consumer, against the floor of this machine.
 
-The floor of an event is what nobody could do without: one durable commit in PostgreSQL (the barrier), one transaction of one record in
-Kafka, and a fetch. It is measured in the same run, on the same servers, between the samples.
+The floor of an event is what nobody could do without: one durable commit in PostgreSQL (the barrier), one transaction
+of one record in Kafka, and a fetch. It is measured in the same run, on the same servers, before and after.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from console.migrate import upgrade
 from devstack import Stack
@@ -55,8 +56,8 @@ def run() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "latency.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(f"commit -> read_committed consumer at {RATE:.0f} events/s, {len(latencies)} events, ms")
-    for name in ("relay_ms", "floor_ms"):
-        print(f"  {name:9}" + "  ".join(f"{key} {value:7.1f}" for key, value in figures[name].items()))
+    for name, summary in summaries.items():
+        print(f"  {name:9}" + "  ".join(f"{key} {value:7.1f}" for key, value in summary.items()))
 
 
 def _summary(samples: list[float]) -> dict[str, float]:
@@ -94,7 +95,8 @@ def _latencies(servers: Stack) -> list[float]:
 def _insert(host: psycopg.Connection, committed: dict[str, float]) -> None:
     event_id = str(uuid.uuid4())
     host.execute(
-        "insert into outbox.event (event_id, aggregate_type, aggregate_id, type, payload) values (%s, 'latency', %s, 'bench', %s)",
+        "insert into outbox.event (event_id, aggregate_type, aggregate_id, type, payload)"
+        " values (%s, 'latency', %s, 'bench', %s)",
         (event_id, event_id[:2], json.dumps({"filler": "x" * 280})),
     )
     host.commit()
@@ -115,7 +117,7 @@ def _read(bootstrap: str, arrived: dict[str, float], total: int) -> None:
         message = consumer.poll(1)
         if message is not None and message.error() is None:
             header = dict(message.headers() or []).get("id")
-            if header is not None:
+            if isinstance(header, bytes):
                 arrived[header.decode()] = time.monotonic()
     consumer.close()
 
@@ -154,10 +156,7 @@ def _floor(servers: Stack, *, samples: int = 200) -> list[float]:
 
 @contextlib.contextmanager
 def _relay(servers: Stack) -> Iterator[None]:
-    environment = dict(os.environ) | {
-        "OUTBOX_DATABASE_URL": servers.database_url,
-        "OUTBOX_KAFKA_BOOTSTRAP": servers.kafka_bootstrap,
-    }
+    environment = dict(os.environ) | servers.environment()  # noqa: TID251  a child process inherits ours
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "console", "relay", "run"], env=environment, stdout=log, stderr=log

@@ -47,12 +47,8 @@ def main() -> int:
         )
         writer.stop()
         findings = read_back(servers, writer=writer)
-    print(
-        json.dumps(
-            dataclasses.asdict(findings) | {"relay_kills": fleet.kills["relay"], "worker_kills": fleet.kills["worker"]},
-            indent=2,
-        )
-    )
+    kinds = {"relay_kills": fleet.kills["relay"], "worker_kills": fleet.kills["worker"], "others": dict(fleet.kills)}
+    print(json.dumps(dataclasses.asdict(findings) | kinds, indent=2))
     return _verdict(findings, evidence)
 
 

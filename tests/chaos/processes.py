@@ -1,4 +1,4 @@
-"""The processes under fire: two relays, two workers, a consumer and a sweeper, each restarted whenever it was killed."""
+"""The processes under fire: two relays, a worker, a consumer and a sweeper, each restarted whenever it was killed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psycopg
@@ -18,7 +19,6 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
     from devstack import Stack
@@ -72,7 +72,7 @@ class Fleet:
     def kill_at_random(
         self, chance: random.Random, *, seconds: float, kills: int, has_events: Callable[[], bool]
     ) -> None:
-        """Kill the publishing relay and the worker *kills* times each, at moments that *chance* picks, over *seconds*."""
+        """Kill the publishing relay and the worker *kills* times each, at moments of *chance* over *seconds*."""
         wait_until(has_events, timeout_seconds=60, what="the writers to commit")
         schedule = sorted((chance.uniform(0, seconds), target) for target in ("relay", "worker") for _ in range(kills))
         started = time.monotonic()
@@ -126,13 +126,18 @@ class Fleet:
             )
 
 
+def _reached(moment: float) -> bool:
+    """Return whether *moment* of the monotonic clock has come."""
+    return time.monotonic() >= moment
+
+
 def _local_ports(pid: int) -> set[int]:
     """Return the local TCP ports of process *pid*, from /proc."""
     inodes = set()
     with contextlib.suppress(FileNotFoundError):
         for descriptor in os.scandir(f"/proc/{pid}/fd"):
             with contextlib.suppress(FileNotFoundError):
-                target = os.readlink(descriptor.path)
+                target = str(Path(descriptor.path).readlink())
                 if target.startswith("socket:["):
                     inodes.add(target[8:-1])
     ports = set()

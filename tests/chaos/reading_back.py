@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from devstack.sink.client import SinkClient
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -61,9 +62,12 @@ def read_back(servers: Stack, *, writer: Writer) -> Findings:
         )
         rows = connection.execute("select event_id::text, aggregate_id, id from outbox.event").fetchall()
         events = {row[0]: (row[1], row[2]) for row in rows}
-        deliveries = dict(connection.execute("select state, count(*) from outbox.delivery group by state").fetchall())
+        deliveries: dict[str, int] = dict(
+            connection.execute("select state, count(*) from outbox.delivery group by state").fetchall()
+        )
         without = connection.execute(
-            "select count(*) from outbox.event e where not exists (select from outbox.delivery d where d.event_id = e.event_id)"
+            "select count(*) from outbox.event e"
+            " where not exists (select from outbox.delivery d where d.event_id = e.event_id)"
         ).fetchone()
         doubtful = {
             str(row[0])
@@ -77,7 +81,9 @@ def read_back(servers: Stack, *, writer: Writer) -> Findings:
         }
     read = _records(servers.kafka_bootstrap, "outbox.event.user")
     seen = Counter(event_id for event_id, _ in read)
-    mails = Counter(message.message_id.strip("<>").partition("@")[0] for message in servers.sink.messages())
+    mails = Counter(
+        message.message_id.strip("<>").partition("@")[0] for message in SinkClient(servers.inbox_url).messages()
+    )
     assert writer.committed == len(events), "the writer's own count disagrees with the table"
     return Findings(
         committed=len(events),
@@ -127,8 +133,8 @@ def _records(bootstrap: str, topic: str) -> list[tuple[str, str]]:
                 )
             error = message.error()
             if error is None:
-                headers = dict(message.headers() or [])
-                read.append(((headers["id"] or b"").decode(), (message.key() or b"").decode()))
+                event_id = dict(message.headers() or [])["id"]
+                read.append((_text(event_id), _text(message.key())))
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended.add(message.partition())
             else:
@@ -136,6 +142,11 @@ def _records(bootstrap: str, topic: str) -> list[tuple[str, str]]:
         return read
     finally:
         consumer.close()
+
+
+def _text(value: str | bytes | None) -> str:
+    """Return bytes of a record as text."""
+    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 def _out_of_order(read: list[tuple[str, str]], events: dict[str, tuple[str, int]]) -> int:

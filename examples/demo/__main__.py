@@ -1,8 +1,8 @@
-"""The whole pipeline on this machine, told as a story: `make demo`.
+"""Tell the story: `make demo`, or `python -m examples.demo [--once]`.
 
-Starts PostgreSQL, Kafka and an SMTP sink, and the application, relay, consumer, worker and sweeper as processes of their own. Every
-line that it prints about an event or a mail was asked for: from the application over HTTP, from the tables, from the sink. What
-does not come true within its time ends the demo with 1 and the name of what is missing.
+Starts PostgreSQL, Kafka and an SMTP sink, and the application, relay, consumer, worker and sweeper as processes of
+their own. Every line that it prints about an event or a mail was asked for: from the application over HTTP, from the
+tables, from the sink. What does not come true within its time ends the demo with 1 and the name of what is missing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devstack import Stack
-from examples.demo_processes import DemoError, Processes
-from examples.demo_story import Story
+from examples.demo.processes import DemoError, Processes
+from examples.demo.story import Story
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Return 0 when every step of the story came true, 1 when one did not."""
-    parser = argparse.ArgumentParser(prog="make demo", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.demo", description="The whole pipeline on this machine, told as a story."
+    )
     parser.add_argument("--once", action="store_true", help="end when the story is told, instead of running on")
     arguments = parser.parse_args()
     stop = threading.Event()

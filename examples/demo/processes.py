@@ -9,10 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import httpx
 import psycopg
 
 from console.migrate import upgrade
@@ -144,7 +143,6 @@ class Processes:
 
     def _application_answers(self) -> bool:
         try:
-            with urllib.request.urlopen(self.application_url + "/health", timeout=2):
-                return True
-        except (urllib.error.URLError, OSError):
+            return httpx.get(self.application_url + "/health", timeout=2, trust_env=False).is_success
+        except httpx.TransportError:
             return False
