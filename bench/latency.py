@@ -47,12 +47,8 @@ def run() -> None:
         with _relay(servers):
             latencies = _latencies(servers)
         floor += _floor(servers)
-    figures = {
-        "rate_per_second": RATE,
-        "events": len(latencies),
-        "relay_ms": _summary(latencies),
-        "floor_ms": _summary(floor),
-    }
+    summaries = {"relay_ms": _summary(latencies), "floor_ms": _summary(floor)}
+    figures = {"rate_per_second": RATE, "events": len(latencies), **summaries}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "latency.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(f"commit -> read_committed consumer at {RATE:.0f} events/s, {len(latencies)} events, ms")

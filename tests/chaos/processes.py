@@ -77,9 +77,7 @@ class Fleet:
         schedule = sorted((chance.uniform(0, seconds), target) for target in ("relay", "worker") for _ in range(kills))
         started = time.monotonic()
         for at, target in [*schedule, (seconds, "end")]:
-            wait_until(
-                lambda at=at: time.monotonic() - started >= at, timeout_seconds=seconds + 60, what="the next kill"
-            )
+            wait_until(partial(_reached, started + at), timeout_seconds=seconds + 60, what="the next kill")
             self._revive()
             if target != "end":
                 self._kill(self._publishing_relay() if target == "relay" else "worker", counted_as=target)
