@@ -18,10 +18,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from psycopg import errors
 from sqlalchemy import Connection, NullPool, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from console.migration_files import folder
+from console.migration_errors import LockedOutError, MayNotMigrateError, ServerUnfitError, UnknownRevisionError
+from console.migration_files import folder, run_on, statement
+from runtime.connecting import connect
 
 Result = TypeVar("Result")
 
@@ -30,10 +34,6 @@ TRIES = 12  # times LOCK_TIMEOUT: a minute, in which a host's transaction or ano
 LOCK_SPACE = 0x6F75746D  # "outm": the advisory lock (space, 1) is held while migrating
 OLDEST_SERVER = 140000
 VERSION_SCHEMA = "outbox"
-
-
-class MigrationError(Exception):
-    """The schema of a database could not be changed, for the reason in the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +46,35 @@ class SchemaState:
     ahead: bool
 
 
-def upgrade(dsn: str, *, to: str = "head") -> None:
-    """Bring the database at *dsn* to revision *to*; one that is there already stays as it is."""
-    with _connected(dsn) as connection:
-        if to == "head" and _state(connection).ahead:
-            return  # a newer release has migrated already: our code runs on its schema
+def upgrade(dsn: str, *, to: str = "head") -> tuple[str, ...]:
+    """Bring the database at *dsn* to revision *to*; return the revisions that it lacked."""
+    with connected(dsn, to_change=True) as connection:
+        before = state_of(connection)
+        if to == "head" and before.ahead:
+            return ()  # a newer release has migrated already: our code runs on its schema
         _patiently(lambda: command.upgrade(_config(connection), to))
+        after = state_of(connection)
+    return tuple(revision for revision in before.pending if revision not in after.pending)
 
 
 def downgrade(dsn: str, *, to: str = "base") -> None:
-    """Take the database at *dsn* back to revision *to*; with `base` the schema goes too."""
-    with _connected(dsn) as connection:
+    """Take the database at *dsn* back to revision *to*, with whatever is in it; with `base` the schema goes too."""
+    with connected(dsn, to_change=True) as connection:
         _patiently(lambda: command.downgrade(_config(connection), to))
         if to == "base":
-            connection.exec_driver_sql("drop table outbox.alembic_version")
-            connection.exec_driver_sql("drop schema outbox")
+            run_on(connection, statement("schema_down.sql"))
             connection.commit()
 
 
 def state(dsn: str) -> SchemaState:
     """Return how far the database at *dsn* is."""
-    with _connected(dsn, to_change=False) as connection:
-        return _state(connection)
+    with connected(dsn) as connection:
+        return state_of(connection)
 
 
 def pending(dsn: str) -> tuple[str, ...]:
     """Return the revisions of this release that the database at *dsn* lacks, oldest first."""
     return state(dsn).pending
-
-
-def head() -> str:
-    """Return the newest revision of this release."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or "base"
 
 
 def offline_sql(*, start: str = "base", to: str = "head", transactions: bool = True) -> str:
@@ -88,8 +85,31 @@ def offline_sql(*, start: str = "base", to: str = "head", transactions: bool = T
     output = io.StringIO()
     config = _config()
     config.attributes |= {"output": output, "transactions": transactions, "from_empty": start == "base"}
-    command.upgrade(config, to if start == "base" else f"{start}:{to}", sql=True)
+    with _known_revisions():
+        command.upgrade(config, to if start == "base" else f"{start}:{to}", sql=True)
     return output.getvalue()
+
+
+def state_of(connection: Connection) -> SchemaState:
+    """Return how far the database behind *connection* is, and end the transaction that found out."""
+    context = MigrationContext.configure(connection, opts={"version_table_schema": VERSION_SCHEMA})
+    script = ScriptDirectory.from_config(_config())
+    current, newest = context.get_current_revision(), script.get_current_head() or "base"
+    connection.rollback()
+    if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+        return SchemaState(current=current, head=newest, pending=(), ahead=True)
+    missing = [revision.revision for revision in script.iterate_revisions(newest, current or "base")]
+    return SchemaState(current=current, head=newest, pending=tuple(reversed(missing)), ahead=False)
+
+
+@contextmanager
+def connected(dsn: str, *, to_change: bool = False) -> Iterator[Connection]:
+    """Yield a connection of SQLAlchemy to *dsn*; *to_change* holds the lock of migrations until the end."""
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _open(dsn, to_change=to_change), poolclass=NullPool)
+    with warnings.catch_warnings(), engine.connect() as connection, _known_revisions():
+        # 14 to 18 are tested; SQLAlchemy warns about servers that it does not know yet.
+        warnings.filterwarnings("ignore", message="Unrecognized server version")
+        yield connection
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -98,30 +118,18 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _state(connection: Connection) -> SchemaState:
-    context = MigrationContext.configure(connection, opts={"version_table_schema": VERSION_SCHEMA})
-    script = ScriptDirectory.from_config(_config())
-    current, newest = context.get_current_revision(), script.get_current_head() or "base"
-    connection.rollback()
-    known = {revision.revision for revision in script.walk_revisions()}
-    if current is not None and current not in known:
-        return SchemaState(current=current, head=newest, pending=(), ahead=True)
-    missing = [revision.revision for revision in script.iterate_revisions(newest, current or "base")]
-    return SchemaState(current=current, head=newest, pending=tuple(reversed(missing)), ahead=False)
-
-
 @contextmanager
-def _connected(dsn: str, *, to_change: bool = True) -> Iterator[Connection]:
-    """Yield a connection of SQLAlchemy to *dsn*, in whatever form libpq takes it."""
-    engine = create_engine("postgresql+psycopg://", creator=lambda: _open(dsn, to_change=to_change), poolclass=NullPool)
-    with warnings.catch_warnings(), engine.connect() as connection:
-        # 14 to 18 are tested; SQLAlchemy warns about servers that it does not know yet.
-        warnings.filterwarnings("ignore", message="Unrecognized server version")
-        yield connection
+def _known_revisions() -> Iterator[None]:
+    """Word what alembic says of a revision that it does not find."""
+    try:
+        yield
+    except CommandError as error:
+        newest = ScriptDirectory.from_config(_config()).get_current_head() or "base"
+        raise UnknownRevisionError(str(error).rpartition(" ")[2].strip("'"), newest) from error
 
 
 def _open(dsn: str, *, to_change: bool) -> psycopg.Connection:
-    connection = psycopg.connect(dsn, application_name="outbox migrate", autocommit=True)
+    connection = connect(dsn, application_name="outbox migrate", autocommit=True)
     try:
         _require_server(connection)
         # Whatever a host has on its search path, our statements mean PostgreSQL's own functions.
@@ -137,17 +145,25 @@ def _open(dsn: str, *, to_change: bool) -> psycopg.Connection:
 
 def _require_server(connection: psycopg.Connection) -> None:
     if connection.info.server_version < OLDEST_SERVER:
-        raise MigrationError(f"expected PostgreSQL 14 or newer, got {connection.info.server_version // 10000}")
+        raise ServerUnfitError("PostgreSQL 14 or newer", str(connection.info.server_version // 10000))
 
 
 def _lock(connection: psycopg.Connection) -> None:
     """Wait for the right to migrate; it ends with the connection."""
     if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
-        error = MigrationError("expected a server that can be written to, got a standby")
+        error = ServerUnfitError("a server that can be written to", "a standby")
         error.add_note("name the primary in OUTBOX_DATABASE_URL, or add target_session_attrs=read-write")
         raise error
+    connection.add_notice_handler(_tell)
     connection.execute("select set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
     _patiently(lambda: connection.execute("select pg_advisory_lock(%s, 1)", [LOCK_SPACE]))
+
+
+def _tell(notice: errors.Diagnostic) -> None:
+    """Pass on what a migration warns about, as a role that is missing."""
+    if notice.severity_nonlocalized == "WARNING":
+        hint = f" ({notice.message_hint})" if notice.message_hint else ""
+        logging.getLogger(__name__).warning("%s%s", notice.message_primary, hint)
 
 
 def _patiently(step: Callable[[], Result]) -> Result:
@@ -155,19 +171,25 @@ def _patiently(step: Callable[[], Result]) -> Result:
     for left in reversed(range(TRIES)):
         try:
             return step()
-        except (OperationalError, psycopg.OperationalError) as error:
-            cause = error.orig if isinstance(error, OperationalError) else error
-            if not isinstance(cause, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
+        except (DBAPIError, psycopg.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(cause, errors.InsufficientPrivilege):
+                raise _refused(cause) from error
+            if not isinstance(cause, errors.LockNotAvailable | errors.DeadlockDetected):
                 raise
             if not left:
-                raise _blocked(cause) from error
+                raise _locked_out(cause) from error
             logging.getLogger(__name__).warning("a lock is held by someone else; trying %d times more", left)
     raise AssertionError("the last try returned or raised")
 
 
-def _blocked(cause: BaseException) -> MigrationError:
-    error = MigrationError(f"gave up waiting for a lock after {TRIES} tries of {LOCK_TIMEOUT}: {cause}".strip())
-    error.add_note(
-        "look for transactions that have been open for long: select * from pg_stat_activity order by xact_start"
-    )
+def _locked_out(cause: psycopg.Error) -> LockedOutError:
+    error = LockedOutError(TRIES, LOCK_TIMEOUT, cause.diag.message_primary or str(cause))
+    error.add_note("look for what is open for long: select * from pg_stat_activity order by xact_start")
+    return error
+
+
+def _refused(cause: psycopg.Error) -> MayNotMigrateError:
+    error = MayNotMigrateError(cause.diag.message_primary or str(cause))
+    error.add_note("connect as the owner of the database, or have an administrator run `outbox migrate sql | psql`")
     return error

@@ -10,12 +10,13 @@ import psycopg
 from psycopg.rows import scalar_row
 
 from outbox.statements import load
+from runtime.errors import ProcessError
 
 REQUIRED_REVISION = "0004"  # a test compares it with the newest migration
 
 
 @dataclass(eq=False)
-class SchemaTooOldError(Exception):
+class SchemaTooOldError(ProcessError):
     """The database lacks migrations that this code needs."""
 
     required: str
@@ -29,7 +30,7 @@ class SchemaTooOldError(Exception):
 
 
 @dataclass(eq=False)
-class SchemaForbiddenError(Exception):
+class SchemaForbiddenError(ProcessError):
     """The role that we connect as may not even read which migrations there are."""
 
     role: str
