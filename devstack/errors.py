@@ -1,7 +1,5 @@
 """What can go wrong when servers are started for the demo, the tests and the benches."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A run's folder lies in the system's folder for temporary files, because a root u
 user that PostgreSQL must run as, and because a unix socket's path may not be longer than 107 bytes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Servers whose addresses were given: checked at the start, and neither stopped nor crashed by us."""
 
-from __future__ import annotations
-
 from typing import Never
 
 import psycopg

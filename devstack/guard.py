@@ -7,8 +7,6 @@ killed, the kernel ends the server (Linux: PR_SET_PDEATHSIG; this process has on
 The server's process id is the first line on standard output; the guard's exit code is the server's.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

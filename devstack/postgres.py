@@ -4,8 +4,6 @@ We start `postgres` ourselves instead of through the wheel's Python layer: that 
 root makes a system user and opens every folder above the data to all. The password is random, the address 127.0.0.1.
 """
 
-from __future__ import annotations
-
 import secrets
 import signal
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Servers as child processes: each under a guard that ends it when we die, with its output in a log file."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import socket

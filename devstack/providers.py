@@ -4,8 +4,6 @@ The chain is walked for each server by itself: with OUTBOX_KAFKA_BOOTSTRAP given
 one and PostgreSQL is embedded. OUTBOX_PROVIDER forces one provider for all.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Everything that the pipeline needs, started together: PostgreSQL, Kafka, an SMTP sink."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Run the sink by itself: `python -m devstack.sink [--smtp-port 1025] [--http-port 8025]`, until Ctrl-C."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 import threading

@@ -1,7 +1,5 @@
 """The mails that the sink took, in memory, oldest first."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The sink as a process of its own, for the demo and `outbox dev up`."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import socket

@@ -1,7 +1,5 @@
 """The SMTP side of the sink: aiosmtpd, with the replies of a script."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 import threading

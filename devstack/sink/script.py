@@ -13,8 +13,6 @@ user"]` bounces for ever, and `["451 4.7.1 later", "451 4.7.1 later", "ok"]` tak
 Phases: `mail` (MAIL FROM), `rcpt` (RCPT TO), `data` (the DATA command), `dot` (after the final dot). Recipient `*` means any.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Iterable, Sequence

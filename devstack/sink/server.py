@@ -1,7 +1,5 @@
 """The sink as an object: an SMTP server, and pages to look at the mails, in one thread of their own."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import threading

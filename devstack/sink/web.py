@@ -12,8 +12,6 @@ and loading, whether framed or opened by itself. Other sites cannot read or writ
 name a loopback host, and those that change something must be JSON, which a foreign page may not send.
 """
 
-from __future__ import annotations
-
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,80 @@
+"""Databases for tests: each a fresh copy of a template that was migrated once a session."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import conninfo, sql
+
+from devstack.providers import Postgres
+
+_numbers = itertools.count(1)
+
+
+def address(dsn: str, database: str) -> str:
+    """Return *dsn* with another database: as a URL, since that is what our settings take."""
+    parts = conninfo.conninfo_to_dict(dsn)
+    login = f"{parts['user']}:{parts['password']}" if parts.get("password") else parts["user"]
+    return f"postgresql://{login}@{parts['host']}:{parts['port']}/{database}"
+
+
+class Databases:
+    """Makes and drops databases on one server. Their names are ours alone, also on a server that others use."""
+
+    def __init__(self, server: Postgres, *, migrate: Callable[[str], None]) -> None:
+        """Make databases on *server*; the template is migrated by *migrate* when the first copy is wanted."""
+        self._server = server
+        self._migrate = migrate
+        self._prefix = f"outbox_test_{os.getpid()}_{os.urandom(3).hex()}"
+        self._template: str | None = None
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """Give the address of a new, empty database, and drop it in the end."""
+        self._server.start()  # a test may have left it stopped or crashed
+        name = f"{self._prefix}_{next(_numbers)}"
+        self._execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        try:
+            yield address(self._server.dsn, name)
+        finally:
+            self._drop(name)
+
+    @contextmanager
+    def migrated(self) -> Iterator[str]:
+        """Give the address of a new database with our schema, and drop it in the end."""
+        self._server.start()
+        template, name = self._migrated_template(), f"{self._prefix}_{next(_numbers)}"
+        names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+        self._execute(sql.SQL("create database {name} template {template}").format(**names))
+        try:
+            yield address(self._server.dsn, name)
+        finally:
+            self._drop(name)
+
+    def close(self) -> None:
+        """Drop the template."""
+        if self._template is not None and self._server.running:
+            self._drop(self._template)
+
+    def _migrated_template(self) -> str:
+        if self._template is None:
+            name = f"{self._prefix}_template"
+            self._execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            self._migrate(address(self._server.dsn, name))
+            self._template = name
+        return self._template
+
+    def _drop(self, name: str) -> None:
+        self._server.start()
+        self._execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self._server.dsn, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+def unreachable(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return *environment* without our settings, so that a test decides every one of them."""
+    return {name: value for name, value in environment.items() if not name.startswith("OUTBOX_")}
