@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from outbox.errors import OutboxError
+from runtime.exits import ExitCode
 
 
 class RelayError(OutboxError):
     """Base of everything that the relay raises by itself."""
+
+    exit_code = ExitCode.FAILED
 
 
 @dataclass(eq=False)
@@ -69,7 +72,7 @@ class BarrierNotDurableError(RelayError):
 
     def __str__(self) -> str:
         """Return which barrier, and what PostgreSQL warned of."""
-        return f"expected the barrier of window {self.seq} of shard {self.shard} to be durable, got the warning {self.warning!r}"
+        return f"expected the barrier {self.shard}/{self.seq} to be durable, got the warning {self.warning!r}"
 
 
 @dataclass(eq=False)
@@ -113,6 +116,8 @@ class HaltedError(RelayError):
     shard: int
     reason: str
 
+    exit_code = ExitCode.GUARANTEE
+
     def __str__(self) -> str:
         """Return which shard stopped, and why."""
         return f"shard {self.shard} stopped to keep the guarantee: {self.reason}"
@@ -147,6 +152,8 @@ class InvalidOptionError(RelayError, ValueError):
 
     name: str
     problem: str
+
+    exit_code = ExitCode.USAGE
 
     def __str__(self) -> str:
         """Return which setting, and what is wrong with it."""

@@ -114,16 +114,14 @@ PositionVerdict = Accepted | Absent | Unfit
 def judge_history(facts: ServerFacts, installation: Installation) -> str | None:
     """Return why the connected server may not be read from; None if it may."""
     if facts.recovering:
-        return (
-            "the connected PostgreSQL is a standby (in recovery), and a standby's snapshots miss running transactions"
-        )
+        return "the connected PostgreSQL is a standby, whose snapshots miss running transactions"
     if facts.sysid != installation.sysid:
         return (
             f"the database belongs to another cluster: expected system identifier {installation.sysid} "
             f"(outbox.meta), got {facts.sysid}; it was restored or copied"
         )
     if facts.cache != 1:
-        return f"expected the sequence of outbox.event.id to have cache 1, got {facts.cache}: ids would not follow emit order"
+        return f"expected the sequence of outbox.event.id to have cache 1, got {facts.cache}: order would be lost"
     return None
 
 
@@ -163,13 +161,11 @@ def _foreign(record: Progress, installation: Installation, term: Term) -> str | 
 def _out_of_order(record: Progress, term: Term) -> str | None:
     """Return what the record knows that this database does not, or no longer."""
     if record.epoch > term.epoch:
-        return f"the last progress record is of epoch {record.epoch}, and PostgreSQL knows of {term.epoch} only: it lost history"
+        return f"the last progress record is of epoch {record.epoch}, PostgreSQL is at {term.epoch}: it lost history"
     if record.seq < term.pruned_seq:
-        return (
-            f"the last progress record is of window {record.seq}, and events up to window {term.pruned_seq} are pruned"
-        )
+        return f"the last progress record is of window {record.seq}, what precedes {term.pruned_seq} is pruned"
     if record.seq < term.confirmed_seq:
-        return f"the last progress record is of window {record.seq}, and window {term.confirmed_seq} was confirmed: Kafka lost it"
+        return f"the last progress record is of window {record.seq}, {term.confirmed_seq} was confirmed: Kafka lost it"
     if record.seq > 0 and not term.bootstrapped:
         return f"the last progress record is of window {record.seq}, and shard {term.shard} was never bootstrapped"
     return None
@@ -187,5 +183,5 @@ def _unproven(record: Progress, batch: Batch | None) -> str | None:
 def _ahead(record: Progress, now: str) -> str | None:
     """Return whether transaction ids that the record has seen are yet to come."""
     if xmax(now) < xmax(record.b):
-        return f"the position has seen transaction {xmax(record.b)}, and PostgreSQL is at {xmax(now)}: it went back in time"
+        return f"the position has seen transaction {xmax(record.b)}, PostgreSQL is at {xmax(now)}: it went back"
     return None

@@ -210,7 +210,7 @@ class Session:
         """Forget why a predecessor stopped."""
         self.rows("clear_halt", shard=term.shard, epoch=term.epoch)
 
-    def note_halt(self, shard: int, *, epoch: int, reason: str) -> None:
+    def note_halt(self, shard: int, *, epoch: int | None, reason: str) -> None:
         """Note why the shard stopped; nothing, if the server does not take it (a standby)."""
         with contextlib.suppress(psycopg.Error):
             self.rows("note_halt", shard=shard, epoch=epoch, reason=reason)

@@ -1,18 +1,14 @@
-"""One shard, from standing by to publishing: runs the steps of `machine.py` against the systems. The only module that waits.
+"""One shard, from standing by to publishing: runs the steps of `machine.py` against the systems.
 
-Invariant: what is committed in Kafka and the position after it are one transaction, its barrier is durable before it,
-and whatever is not certain is answered by Kafka after a new producer has fenced the old one.
+Whatever is not certain is answered by Kafka, after a new producer has fenced the old one; whatever PostgreSQL does not
+confirm ends the term, and everything that only this term knew is forgotten.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from outbox.envelope import Envelope, Record
-from relay.background import Background
+from outbox.envelope import Envelope
 from relay.errors import (
     BarrierNotDurableError,
     BlockedError,
@@ -25,6 +21,7 @@ from relay.errors import (
     StoppedError,
     UncleanError,
 )
+from relay.isolation import Isolation, Policies
 from relay.lease import (
     INSPECT,
     RESOLVE,
@@ -37,62 +34,27 @@ from relay.lease import (
     judge_history,
     judge_position,
 )
-from relay.leases import DISCONNECTS, DeadLetter, Session
-from relay.machine import (
-    HELD_BEHIND,
-    POISON,
-    TRANSITIONS,
-    UNENCODABLE,
-    Clean,
-    Policy,
-    Signal,
-    Slice,
-    State,
-    Suspicion,
-    Unclean,
-    judge_commit,
-    next_pause,
-    next_slice,
-    policy_for,
-    retry_pause,
-    split_parked,
-)
-from relay.progress import ProgressReader, ensure_progress_topic
-from relay.sink import KafkaSink
+from relay.leases import DISCONNECTS, Session
+from relay.machine import TRANSITIONS, Clean, Signal, Slice, State, Unclean, next_pause, retry_pause
+from relay.patience import FEEL, Patience, Stop
+from relay.progress import LastRecord, ProgressReader, ensure_progress_topic
+from relay.publisher import Publisher, Sink
 from relay.source import Source
 from relay.telemetry import Telemetry
 from relay.topics import Topics
-from relay.window import BEGINNING, Page, Position, Progress, Row, Window, digest
-
-T = TypeVar("T")
+from relay.window import BEGINNING, Page, Position, Window
 
 # Seconds.
-_FEEL = 1.0  # how often a wait looks at the lease, so that PostgreSQL does not take us for paused
-_GRACE = 3.5  # how long a stop waits for what is under way: SIGTERM is obeyed within 5
 _INITIALISE = 30.0  # protocol 2.4
 _STANDBY = 0.25  # a standby takes over within 2 s of the holder's death
 _MIRROR = 0.2
 _CHORES = 0.25
-_CHECK = 60.0  # read back our last progress record (protocol 3)
+_CHECK = 60.0  # how often our last progress record is read back (protocol 3)
 _HEARTBEAT = 3600.0  # an idle window, so that transactional and producer ids do not expire
 _BLOCKED = 5.0
 _DUE_ROWS = 1000
-# How often a release tries to find no host in the middle of an insert, before it trusts the lock of the key alone.
-_LOCK_TRIES = 12
-# A drain gives up after so many renewals in a row that failed; a service goes on.
+# A drain gives up after so many failures in a row; a service goes on.
 _DRAIN_FAILURES = 3
-
-
-class Stop(Protocol):
-    """Whether we were asked to stop."""
-
-    def is_set(self) -> bool:
-        """Return whether we were."""
-        ...
-
-    def wait(self, seconds: float) -> bool:
-        """Wait at most *seconds*, and return whether we were."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +66,17 @@ class Wiring:
     topics: Topics
     telemetry: Telemetry
     stop: Stop
+    policies: Policies
     open_session: Callable[[str], Session]
     make_source: Callable[[Session, int], Source]
-    make_sink: Callable[[int], KafkaSink]
+    make_sink: Callable[[int], Sink]
     make_reader: Callable[[int], ProgressReader]
-    policy: Policy
-    policies: dict[str, Policy]
     clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a shard's loop ended: *halted* to keep the guarantee, or stopped; *holder* when another relay has the lease."""
+    """How a shard's loop ended: *halted* to keep the guarantee, or stopped; *holder* if another relay has the lease."""
 
     shard: int
     halted: str | None = None
@@ -123,27 +84,63 @@ class Outcome:
     published: int = 0
 
 
+@dataclass(slots=True)
+class Memory:
+    """What a term knows beside the systems; forgotten with it."""
+
+    position: Position = BEGINNING  # the last that Kafka has confirmed
+    window_n: int = 0
+    a: str = BEGINNING.b  # where the next window begins: moves in memory while nothing is found
+    todo: Page | None = None
+    ahead: Page | None = None  # read while the commit before it is under way
+    finds: int = 0  # windows looked for since the position was read
+    mirror_due: Position | None = None
+    idle_pause: float | None = None
+    mirrored_at: float = float("-inf")
+    chores_at: float = float("-inf")
+    checked_at: float = 0.0
+    committed_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Held:
+    """The systems as the holder of the lease has them."""
+
+    session: Session
+    source: Source
+    term: Term
+    sink: Sink | None = None
+    publisher: Publisher | None = None
+    isolation: Isolation | None = None
+
+
+@dataclass(slots=True)
+class Standing:
+    """How the shard stands, for readiness and for the outcome."""
+
+    trouble: str | None = "starting"
+    halted: str | None = None
+    holder: Holder | None = None
+    published: int = 0
+    failures: int = field(default=0)
+
+
 class ShardLoop:
     """Publishes one shard until it is stopped, drained or halted."""
 
     def __init__(self, wiring: Wiring, shard: int, *, drain: bool) -> None:
-        """Prepare; nothing is connected yet. With *drain*, end when all that was committed at the start is published."""
-        self._w = wiring
+        """Prepare; nothing is connected yet. With *drain*, end when all that is committed at the start is published."""
         self.shard = shard
-        self._drain = drain
-        self._worker = Background(f"relay-{shard}")
-        self._session: Session | None = None
-        self._source: Source | None = None
-        self._sink: KafkaSink | None = None
-        self._reader: ProgressReader | None = None
-        self._term: Term | None = None
         self.state = State.STANDING_BY
-        self.trouble: str | None = None  # why the shard does not publish at the moment, for readiness
-        self._halted: str | None = None
-        self._holder: Holder | None = None
-        self._published = 0
-        self._failures = 0
-        self._drop_memory()
+        self.standing = Standing()
+        self._w = wiring
+        self._drain = drain
+        self._emit = wiring.telemetry.of_shard(shard)
+        self._patience = Patience(f"relay-{shard}", wiring.stop, wiring.clock, self._feel)
+        self._session: Session | None = None
+        self._reader: ProgressReader | None = None
+        self._held: Held | None = None
+        self._m = Memory()
 
     # --------------------------------------------------------------------------------------------- the machine
 
@@ -157,17 +154,19 @@ class ShardLoop:
         }
         try:
             while (step := steps.get(self.state)) is not None:
-                self.state = TRANSITIONS[self.state][self._judged(step)]
+                self.state = TRANSITIONS[self.state][self._signal(step)]
         finally:
             self._close()
-        return Outcome(self.shard, self._halted, self._holder, self._published)
+        return Outcome(self.shard, self.standing.halted, self.standing.holder, self.standing.published)
 
-    def _judged(self, step: Callable[[], Signal]) -> Signal:
-        """Return the signal of *step*; of what it raises, if that is the systems' doing."""
+    def _signal(self, step: Callable[[], Signal]) -> Signal:
+        """Return the signal of *step*, or of what it raises, as long as that is the systems' doing."""
         try:
             return step()
         except HaltedError as error:
             return self._halt(error.reason)
+        except BlockedError as error:
+            return self._block(error)
         except StoppedError:
             return Signal.STOPPING
         except (LeaseLostError, *DISCONNECTS) as error:
@@ -176,64 +175,67 @@ class ShardLoop:
             return self._fail(error)
 
     def _lose(self, error: Exception) -> Signal:
-        """Drop everything of the term: lease, producer and memory (protocol 2)."""
-        self._w.telemetry.emit("relay.lease.lost", shard=self.shard, reason=_line(error))
-        self.trouble = f"lease lost: {_line(error)}"
+        """End the term: its lease, its producer and its memory are gone (protocol 2)."""
+        self.standing.trouble = reason = " ".join(str(error).split()) or type(error).__name__
+        self._emit("relay.lease.lost", reason=reason)
         self._drop_session()
-        return Signal.REFUSED if self.state is State.STANDING_BY else Signal.LOST
+        if self.state is not State.STANDING_BY:
+            return Signal.LOST
+        self._wait_after_failure()
+        return Signal.REFUSED
 
     def _fail(self, error: RelayError) -> Signal:
-        """Wait a little after a failure, and have a new producer ask Kafka where we are."""
-        self._failures += 1
-        self.trouble = str(error)
-        self._w.telemetry.emit("relay.renewal.failed", shard=self.shard, failures=self._failures, reason=str(error))
-        if self._drain and self._failures >= _DRAIN_FAILURES:
+        """Wait a little, and have a new producer ask Kafka where we are."""
+        self.standing.trouble = str(error)
+        self._emit("relay.renewal.failed", failures=self.standing.failures + 1, reason=str(error))
+        if self._drain and self.standing.failures + 1 >= _DRAIN_FAILURES:
             raise error
-        self._pause(retry_pause(self._failures))
         if self.state is State.STANDING_BY:
             self._drop_session()
-            return Signal.REFUSED
-        return Signal.FAILED if self.state is State.RENEWING else Signal.UNCLEAN
+        try:
+            self._wait_after_failure()
+        except (LeaseLostError, *DISCONNECTS) as lost:
+            return self._lose(lost)
+        match self.state:
+            case State.STANDING_BY:
+                return Signal.REFUSED
+            case State.RENEWING:
+                return Signal.FAILED
+            case State.READING | State.PUBLISHING | State.HALTED | State.STOPPED:
+                return Signal.UNCLEAN
+
+    def _wait_after_failure(self, *, longest: float = 5.0) -> None:
+        self.standing.failures += 1
+        self._patience.pause(min(retry_pause(self.standing.failures), longest))
 
     def _halt(self, reason: str) -> Signal:
         """Stop to keep the guarantee, and note why where an operator looks."""
-        self._halted = self.trouble = reason
-        self._w.telemetry.emit("relay.shard.halted", shard=self.shard, reason=reason, inspect=INSPECT, resolve=RESOLVE)
+        self.standing.halted = self.standing.trouble = reason
+        self._emit("relay.shard.halted", reason=reason, inspect=INSPECT, resolve=RESOLVE)
         if self._session is not None:
-            epoch = self._term.epoch if self._term else 2**62
-            self._session.note_halt(
-                self.shard, epoch=epoch, reason=f"{reason}; look with `{INSPECT}`, resolve with `{RESOLVE}`"
-            )
+            epoch = self._held.term.epoch if self._held else None
+            self._session.note_halt(self.shard, epoch=epoch, reason=f"{reason}; look: {INSPECT}, resolve: {RESOLVE}")
         return Signal.UNFIT
 
-    # ------------------------------------------------------------------------------------------------- waiting
+    def _block(self, error: BlockedError) -> Signal:
+        """Stop before an event that cannot be published, say so, and try again now and then."""
+        if self._drain:
+            raise error
+        held = self._in_term()
+        self.standing.trouble = str(error)
+        self._emit("relay.shard.blocked", event_id=error.event_id, topic=error.topic, reason=error.reason)
+        held.session.note_halt(self.shard, epoch=held.term.epoch, reason=str(error))
+        self._w.topics.forget(error.topic)
+        try:
+            self._patience.pause(_BLOCKED)
+        except (LeaseLostError, *DISCONNECTS) as lost:
+            return self._lose(lost)
+        return Signal.BLOCKED
 
-    def _wait(self, future: Future[T], *, feel: bool = True) -> T:
-        """Return the result of *future*; meanwhile keep the lease alive, and give up some seconds after a stop."""
-        stopped_at: float | None = None
-        while True:
-            try:
-                return future.result(timeout=_FEEL)
-            except FutureTimeoutError:
-                if future.done():
-                    raise
-            if self._w.stop.is_set():
-                stopped_at = stopped_at or self._w.clock()
-                if self._w.clock() - stopped_at > _GRACE - _FEEL:
-                    raise StoppedError
-            if feel and self._session is not None and self._term is not None:
-                self._session.check(self._term)
-
-    def _call(self, call: Callable[[], T]) -> T:
-        return self._wait(self._worker.submit(call))
-
-    def _pause(self, seconds: float) -> None:
-        """Wait, unless we are asked to stop; meanwhile keep the lease alive."""
-        until = self._w.clock() + seconds
-        while not self._w.stop.is_set() and (left := until - self._w.clock()) > 0:
-            self._w.stop.wait(min(left, _FEEL))
-            if self._session is not None and self._term is not None and left > _FEEL:
-                self._session.check(self._term)
+    def _feel(self) -> None:
+        """Keep the lease alive, and raise if it is lost."""
+        if self._held is not None:
+            self._held.session.check(self._held.term)
 
     # ------------------------------------------------------------------------------------------ taking over
 
@@ -245,44 +247,44 @@ class ShardLoop:
         if session is None:
             return Signal.REFUSED
         if not session.try_lock(self.shard):
-            return self._refused(session)
-        self._w.telemetry.emit("relay.lease.granted", shard=self.shard)
-        self._term = session.raise_epoch(self.shard, shards=self._w.installation.shards)
-        self._w.telemetry.emit("relay.epoch.raised", shard=self.shard, epoch=self._term.epoch)
-        self._failures = 0
+            return self._leave_it(session)
+        self._emit("relay.lease.granted")
+        term = session.raise_epoch(self.shard, shards=self._w.installation.shards)
+        self._emit("relay.epoch.raised", epoch=term.epoch)
+        self._held = Held(session, self._w.make_source(session, self.shard), term)
         return Signal.GRANTED
 
     def _open_session(self) -> Session | None:
         """Return a checked session; None if PostgreSQL is away, which a service waits for."""
         try:
-            session = self._w.open_session(f"shard {self.shard}")
+            session = self._session = self._w.open_session(f"shard {self.shard}")
         except SourceUnavailableError as error:
             if self._drain:
                 raise
-            self._failures += 1
-            self.trouble = str(error)
-            self._w.telemetry.emit("relay.session.failed", shard=self.shard, failures=self._failures, reason=str(error))
-            self._pause(min(retry_pause(self._failures), 1.0))
+            self.standing.trouble = str(error)
+            self._emit("relay.session.failed", failures=self.standing.failures + 1, reason=str(error))
+            self._wait_after_failure(longest=1.0)
             return None
-        self._session = session
         if reason := judge_history(session.facts(), self._w.installation):
             raise HaltedError(self.shard, reason)
         if (found := session.installation()) != self._w.installation:
             raise HaltedError(
-                self.shard, f"outbox.meta has changed: expected {self._w.installation}, got {found}; start again"
+                self.shard, f"outbox.meta changed: expected {self._w.installation}, got {found}; start again"
             )
         bootstrapped = session.any_bootstrapped()
-        self._call(lambda: ensure_progress_topic(self._w.topics, self._w.installation, bootstrapped=bootstrapped))
-        self._source = self._w.make_source(session, self.shard)
-        self._w.telemetry.emit("relay.session.opened", shard=self.shard, pid=session.connection.info.backend_pid)
+        topics, installation = self._w.topics, self._w.installation
+        self._patience.call(lambda: ensure_progress_topic(topics, installation, bootstrapped=bootstrapped))
+        self._reader = self._reader or self._w.make_reader(self.shard)
+        self._patience.call(self._reader.warm_up)
+        self._emit("relay.session.opened", pid=session.connection.info.backend_pid)
         return session
 
-    def _refused(self, session: Session) -> Signal:
+    def _leave_it(self, session: Session) -> Signal:
         """Stand by; a drain leaves it to the holder instead."""
-        self.trouble = "standing by: another relay holds the lease"
-        self._w.telemetry.emit("relay.lease.refused", shard=self.shard)
+        self.standing.trouble = "standing by: another relay holds the lease"
+        self._emit("relay.lease.refused")
         if self._drain:
-            self._holder = session.holder(self.shard)
+            self.standing.holder = session.holder(self.shard)
             return Signal.STOPPING
         self._w.stop.wait(_STANDBY)
         return Signal.REFUSED
@@ -291,494 +293,290 @@ class ShardLoop:
         """Have a new producer, and let Kafka say where we are (protocol 2.4 to 2.7)."""
         if self._w.stop.is_set():
             return Signal.STOPPING
-        session, term = self._held()
-        self._drop_sink()
-        session.check(term)  # rule 11: before a producer fences a successor's
-        self._w.telemetry.emit("relay.lease.checked", shard=self.shard, epoch=term.epoch)
-        self._initialise(session, term)
-        self._reader = self._reader or self._w.make_reader(self.shard)
-        last = self._call(self._reader.last)
-        self._w.telemetry.emit(
-            "relay.position.read", shard=self.shard, seq=last.progress.seq if last.progress else None
+        held = self._in_term()
+        self._drop_sink(held)
+        held.session.check(held.term)  # rule 11: before our producer fences a successor's
+        self._emit("relay.lease.checked", epoch=held.term.epoch)
+        publisher = self._initialise(held)
+        last = self._last_record()
+        self._emit("relay.position.read", seq=last.progress.seq if last.progress else None)
+        position, n = self._judged(held, last, publisher)
+        publisher.progress = publisher.progress or last.progress
+        if not held.term.bootstrapped:
+            held.session.mark_bootstrapped(held.term)
+            held.term = replace(held.term, bootstrapped=True)
+            self._emit("relay.shard.bootstrapped")
+        held.session.clear_halt(held.term)
+        self._settle_in(held, position, n)
+        return Signal.POSITIONED
+
+    def _initialise(self, held: Held) -> Publisher:
+        """Fence predecessors in Kafka; raise SinkUnavailableError if it takes too long."""
+        sink = held.sink = self._w.make_sink(self.shard)
+        deadline = self._w.clock() + _INITIALISE
+        while not self._patience.call(lambda: sink.initialise(FEEL)):
+            self._feel()
+            if self._w.stop.is_set():
+                raise StoppedError
+            if self._w.clock() > deadline:
+                raise SinkUnavailableError(f"init_transactions did not end within {_INITIALISE:.0f} s")
+        self._emit("relay.producer.initialised", epoch=held.term.epoch)
+        held.publisher = Publisher(
+            session=held.session,
+            term=held.term,
+            installation=self._w.installation,
+            envelope=self._w.envelope,
+            topics=self._w.topics,
+            patience=self._patience,
+            emit=self._emit,
+            sink=sink,
         )
-        batch = session.batch(self.shard, last.progress.seq) if last.progress else None
+        return held.publisher
+
+    def _last_record(self) -> LastRecord:
+        """Return the last record of our progress partition."""
+        self._reader = self._reader or self._w.make_reader(self.shard)
+        return self._patience.call(self._reader.last)
+
+    def _judged(self, held: Held, last: LastRecord, publisher: Publisher) -> tuple[Position, int]:
+        """Return the position, and what its barrier says of its window; raise HaltedError if it does not fit."""
         verdict = judge_position(
             last.progress,
             foreign=last.foreign,
             installation=self._w.installation,
-            term=term,
-            batch=batch,
-            now=session.current_snapshot(),
+            term=held.term,
+            batch=held.session.batch(self.shard, last.progress.seq) if last.progress else None,
+            now=held.session.current_snapshot(),
         )
         match verdict:
             case Unfit(reason):
                 raise HaltedError(self.shard, reason)
             case Absent():
-                self._bootstrap(session, term)
+                self._bootstrap(publisher)
+                return BEGINNING, 0
             case Accepted(position, n):
-                self._position, self._window_n = position, n
-        self._settle_in(session, last.progress)
-        return Signal.POSITIONED
+                return position, n
 
-    def _initialise(self, session: Session, term: Term) -> None:
-        """Fence predecessors in Kafka; raise SinkUnavailableError if it takes too long."""
-        sink = self._sink = self._w.make_sink(self.shard)
-        deadline = self._w.clock() + _INITIALISE
-        while not self._call(lambda: sink.initialise(_FEEL)):
-            session.check(term)
-            if self._w.stop.is_set():
-                raise StoppedError
-            if self._w.clock() > deadline:
-                raise SinkUnavailableError(f"init_transactions did not end within {_INITIALISE:.0f} s")
-        self._w.telemetry.emit("relay.producer.initialised", shard=self.shard, epoch=term.epoch)
-
-    def _bootstrap(self, session: Session, term: Term) -> None:
-        """Publish the first position of an installation: nothing has been published."""
-        beginning = BEGINNING
-        window = Window(seq=0, a=beginning.a, b=beginning.b, lo=0, olds=(), n=0)
-        session.write_barrier(term, window)
-        self._barred_seq = 0
-        verdict = self._transact((), {}, beginning, None)
+    def _bootstrap(self, publisher: Publisher) -> None:
+        """Commit the first position of an installation: nothing has been published."""
+        window = Window(seq=BEGINNING.seq, a=BEGINNING.a, b=BEGINNING.b, lo=0, olds=(), n=0)
+        verdict = publisher.transact((), {}, BEGINNING, window=window, meanwhile=_nothing)
         if isinstance(verdict, Unclean):
             raise UncleanError(verdict.reason)
-        self._w.telemetry.emit("relay.bootstrap.committed", shard=self.shard)
-        self._position, self._window_n = beginning, 0
+        self._emit("relay.bootstrap.committed")
 
-    def _settle_in(self, session: Session, progress: Progress | None) -> None:
-        """Begin to publish from the position."""
-        _, term = self._held()
-        if not term.bootstrapped:
-            session.mark_bootstrapped(term)
-            self._term = replace(term, bootstrapped=True)
-            self._w.telemetry.emit("relay.shard.bootstrapped", shard=self.shard)
-        session.clear_halt(term)
-        self._progress = progress or self._progress
-        self._todo = self._ahead = None
-        self._barred_seq = None
-        self._finds = 0
-        self._a = self._position.next_a
-        self._mirror_due = self._position
-        self._parked = self._source_held().parked_keys()
-        self._checked_at = self._committed_at = self._w.clock()
-        self.trouble = None
-        self._w.telemetry.emit(
-            "relay.position.accepted", shard=self.shard, seq=self._position.seq, last_id=self._position.last_id
+    def _settle_in(self, held: Held, position: Position, n: int) -> None:
+        """Begin to publish from *position*; what was suspected in this term is still."""
+        now = self._w.clock()
+        self._m = Memory(
+            position=position, window_n=n, a=position.next_a, mirror_due=position, checked_at=now, committed_at=now
         )
+        if held.isolation is None:
+            parked = held.source.parked_keys()
+            held.isolation = Isolation(
+                held.session, held.term, parked=parked, policies=self._w.policies, emit=self._emit
+            )
+        self.standing.trouble = None
+        self._emit("relay.position.accepted", seq=position.seq, last_id=position.last_id)
 
     # ------------------------------------------------------------------------------------------------- reading
 
     def _read(self) -> Signal:
         """Have a page in hand, if there is anything to publish."""
         if self._w.stop.is_set():
-            return self._stopping()
-        self._chores()
-        if self._todo is not None:
-            return Signal.FOUND
-        if self._ahead is not None:
-            self._todo, self._ahead = self._ahead, None
-            return Signal.FOUND
-        if not self._position.finished:
-            window = self._source_held().resume(self._position, n=self._window_n)
-            self._todo = self._read_page(window, after=self._position.last_id or 0)
-            return Signal.FOUND
-        return self._next_window()
+            return self._end()
+        held, m = self._in_term(), self._m
+        self._do_chores(held)
+        if m.todo is None:
+            m.todo, m.ahead = m.ahead, None
+        if m.todo is None and not m.position.finished:
+            window = held.source.resume(m.position, n=m.window_n)
+            m.todo = self._page(held, window, after=m.position.last_id or 0)
+        return Signal.FOUND if m.todo is not None else self._read_window(held)
 
-    def _next_window(self) -> Signal:
+    def _read_window(self, held: Held) -> Signal:
         """Find the window behind the finished one; without one, A := B in memory, and wait."""
-        if self._drain and self._finds:
-            return self._stopping()
-        now = self._w.clock()
-        page, self._a = self._find_window(seq=self._position.seq + 1, a=self._a)
-        if page is None and now - self._committed_at >= _HEARTBEAT:
-            page = Page(Window(seq=self._position.seq + 1, a=self._a, b=self._a, lo=0, olds=(), n=0), (), None)
-        if page is not None:
-            self._todo, self._idle_pause = page, None
+        m = self._m
+        if self._drain and m.finds:
+            return self._end()
+        idle = self._w.clock() - m.committed_at
+        m.todo, m.a = self._find(held, seq=m.position.seq + 1, a=m.a)
+        if m.todo is None and idle >= _HEARTBEAT:
+            m.todo = Page(Window(seq=m.position.seq + 1, a=m.a, b=m.a, lo=0, olds=(), n=0), (), None)
+        if m.todo is not None:
+            m.idle_pause = None
             return Signal.FOUND
         if self._drain:
-            return self._stopping()
-        self._write_mirror(force=True)
-        self._idle_pause = next_pause(self._idle_pause, idle_seconds=now - self._committed_at)
-        self._w.stop.wait(self._idle_pause)
+            return self._end()
+        self._write_mirror(held, force=True)
+        m.idle_pause = next_pause(m.idle_pause, idle_seconds=idle)
+        self._w.stop.wait(m.idle_pause)
         return Signal.EMPTY
 
-    def _find_window(self, *, seq: int, a: str) -> tuple[Page | None, str]:
-        """Return the first page between *a* and now; None if there is nothing, and where to look from the next time."""
-        source = self._source_held()
-        b = source.snapshot()
-        self._finds += 1
-        self._w.telemetry.emit("relay.snapshot.taken", shard=self.shard)
-        window = source.find(seq=seq, a=a, b=b)
+    def _find(self, held: Held, *, seq: int, a: str) -> tuple[Page | None, str]:
+        """Return the first page between *a* and now, or None; and where to look from the next time."""
+        self._m.finds += 1
+        b = held.source.snapshot()
+        self._emit("relay.snapshot.taken")
+        window = held.source.find(seq=seq, a=a, b=b)
         if window is None:
             return None, b
-        self._w.telemetry.emit("relay.window.found", shard=self.shard, seq=window.seq, n=window.n)
-        page = self._read_page(window, after=0)
+        self._emit("relay.window.found", seq=seq, n=window.n)
+        page = self._page(held, window, after=0)
         return (None, b) if page.exhausted and page.end is None else (page, a)
 
-    def _read_page(self, window: Window, *, after: int) -> Page:
-        page = self._source_held().page(window, after=after)
-        self._w.telemetry.emit("relay.page.read", shard=self.shard, seq=window.seq, count=len(page.rows))
+    def _page(self, held: Held, window: Window, *, after: int) -> Page:
+        page = held.source.page(window, after=after)
+        self._emit("relay.page.read", seq=window.seq, count=len(page.rows))
         return page
 
-    def _read_ahead(self, page: Page, after: Position) -> None:
+    def _read_ahead(self, held: Held, page: Page, after: Position) -> None:
         """Read what follows *page* while its commit is under way; dropped unless that is clean."""
-        self._write_mirror(force=False)
-        if page.end is not None:
+        self._write_mirror(held, force=False)
+        if after.last_id is not None:
             if after.last_id == page.end:
-                self._ahead = self._read_page(page.window, after=page.end)
-        elif after.finished and not self._drain and not self._parked:
+                self._m.ahead = self._page(held, page.window, after=page.end)
+        elif not self._drain and held.isolation is not None and not held.isolation.parking:
             # Parked keys are released between two windows, and what was read before would miss that.
-            self._ahead = self._find_window(seq=after.seq + 1, a=after.next_a)[0]
+            self._m.ahead = self._find(held, seq=after.seq + 1, a=after.next_a)[0]
 
-    def _stopping(self) -> Signal:
+    def _end(self) -> Signal:
         """Leave in order: the mirror says how far we came."""
-        self._write_mirror(force=True)
-        self._w.telemetry.emit("relay.shard.stopped", shard=self.shard, seq=self._position.seq)
+        self._write_mirror(self._in_term(), force=True)
+        self._emit("relay.shard.stopped", seq=self._m.position.seq, published=self.standing.published)
         return Signal.STOPPING
 
     # -------------------------------------------------------------------------------------------------- chores
 
-    def _chores(self) -> None:
+    def _do_chores(self, held: Held) -> None:
         """Do what is due between two pages: scheduled events, released keys, and a look at our last record."""
-        now = self._w.clock()
-        if now - self._checked_at >= _CHECK:
-            self._check_progress()
-        if now - self._chores_at < _CHORES:
+        now, m = self._w.clock(), self._m
+        if now - m.checked_at >= _CHECK:
+            self._check_progress(held)
+        if now - m.chores_at < _CHORES:
             return
-        self._chores_at = now
-        self._release_due()
-        if self._parked and self._todo is None and self._position.finished:
-            self._release_keys()
+        m.chores_at = now
+        while (released := held.source.release_due(rows=_DUE_ROWS)) > 0:
+            self._emit("relay.schedule.released", count=released)
+            if released < _DUE_ROWS or not self._drain:
+                break
+        between_windows = m.todo is None and m.position.finished
+        if between_windows and held.isolation is not None and held.isolation.parking:
+            heads = held.source.releasable_heads()
+            if held.isolation.release(heads, a=m.a):
+                m.ahead = None
 
-    def _release_due(self) -> None:
-        released = self._source_held().release_due(rows=_DUE_ROWS)
-        if released:
-            self._w.telemetry.emit("relay.schedule.released", shard=self.shard, count=released)
-            if self._drain and released == _DUE_ROWS:
-                self._release_due()
-
-    def _release_keys(self) -> None:
-        """Let the events of resolved keys go, in order, as new ones: what was read ahead is read again after it."""
-        session, term = self._held()
-        for head in self._source_held().releasable_heads():
-            tries = self._postponed.get(head.id, 0)
-            released = session.release_key(term, head, a=self._a, lock_table=tries < _LOCK_TRIES)
-            if released is None:
-                self._postponed[head.id] = tries + 1
-                self._w.telemetry.emit(
-                    "relay.key.release_postponed", shard=self.shard, dead_letter=head.id, tries=tries + 1
-                )
-                continue
-            self._ahead = None
-            self._postponed.pop(head.id, None)
-            self._parked.pop((head.aggregate_type, head.aggregate_id), None)
-            self._w.telemetry.emit("relay.key.released", shard=self.shard, dead_letter=head.id, count=released)
-
-    def _check_progress(self) -> None:
+    def _check_progress(self, held: Held) -> None:
         """Read our last progress record back: if it is another's, the topic is not ours alone (protocol 3)."""
-        session, term = self._held()
-        assert self._reader is not None  # noqa: S101  # made before the first position
-        last = self._call(self._reader.last)
-        self._checked_at = self._w.clock()
-        if last.progress != self._progress or last.foreign:
-            session.check(term)
+        assert held.publisher is not None  # noqa: S101  # RENEWING made it
+        last = self._last_record()
+        self._m.checked_at = self._w.clock()
+        if last.foreign or last.progress != held.publisher.progress:
+            held.session.check(held.term)
             got = last.progress and (last.progress.install, last.progress.epoch, last.progress.seq)
-            raise HaltedError(
-                self.shard, f"the last record of the progress topic is not the one we committed: got {got}"
-            )
-        self._w.telemetry.emit("relay.progress.checked", shard=self.shard)
+            raise HaltedError(self.shard, f"the last progress record is not the one we committed: got {got}")
+        self._emit("relay.progress.checked")
 
-    def _write_mirror(self, *, force: bool) -> None:
+    def _write_mirror(self, held: Held, *, force: bool) -> None:
         """Note the confirmed position for people and retention, now and then; nothing while it has not moved."""
-        now = self._w.clock()
-        if self._mirror_due is None or (not force and now - self._mirrored_at < _MIRROR):
+        now, m = self._w.clock(), self._m
+        if m.mirror_due is None or (not force and now - m.mirrored_at < _MIRROR):
             return
-        session, term = self._held()
-        session.mirror(term, self._mirror_due)
-        self._mirror_due, self._mirrored_at = None, now
-        self._w.telemetry.emit("relay.mirror.written", shard=self.shard)
+        held.session.mirror(held.term, m.mirror_due)
+        m.mirror_due, m.mirrored_at = None, now
+        self._emit("relay.mirror.written")
 
     # ---------------------------------------------------------------------------------------------- publishing
 
     def _publish(self) -> Signal:
         """Publish what can go in one transaction out of the page in hand."""
-        assert self._todo is not None  # noqa: S101  # READING found it
-        page = self._todo = self._hold_parked(self._todo)
-        piece = next_slice(page.rows, self._suspicion.suspects)
-        if piece.alone and self._suspicion.guilty(piece.rows[0].id):
-            return self._give_up(piece.rows[0])
-        records, refused = self._encode(piece.rows)
+        held, m = self._in_term(), self._m
+        assert m.todo is not None  # noqa: S101  # READING found it
+        assert held.publisher is not None  # noqa: S101  # RENEWING made both
+        assert held.isolation is not None  # noqa: S101
+        page = m.todo = held.isolation.hold_parked(m.todo, held.publisher)
+        piece = held.isolation.next_slice(page)
+        if held.isolation.guilty(piece):
+            self._give_up(held.isolation, piece, held.publisher)
+            m.todo = page.without(1)
+            return Signal.GAVE_UP
+        records, refused = held.publisher.encode(piece.rows)
         if refused:
-            return self._suspect(piece, refused)
-        assert self._sink is not None  # noqa: S101  # RENEWING made it
-        if self._w.topics.largest > self._sink.largest or self._w.topics.batch < self._sink.batch:
-            # A topic is new to us, and the producer's limits are fixed when it is made.
+            held.isolation.suspect(piece, refused)
+            return Signal.GAVE_UP
+        if held.publisher.outgrown:
             return Signal.UNCLEAN
-        return self._publish_slice(page, piece, records)
-
-    def _publish_slice(self, page: Page, piece: Slice, records: dict[int, Record]) -> Signal:
         after = page.position_after(len(piece.rows))
-        verdict = self._transact(piece.rows, records, after, page)
+        verdict = held.publisher.transact(
+            piece.rows, records, after, window=page.window, meanwhile=lambda: self._read_ahead(held, page, after)
+        )
         match verdict:
             case Clean():
-                self._advance(page, piece, after)
+                self._advance(held, page, piece, after)
                 return Signal.CLEAN
             case Unclean(reason, suspects, code):
-                self._w.telemetry.emit(
-                    "relay.page.failed", shard=self.shard, seq=after.seq, reason=reason, suspects=len(suspects)
-                )
+                self._emit("relay.page.failed", seq=after.seq, reason=reason, suspects=len(suspects), code=code)
                 if not suspects:
                     raise UncleanError(reason)
-                errors = {row: RecordRefusedError(code or 0, reason) for row in suspects}
-                self._suspect(piece, errors)
-                for record in records.values():
-                    self._w.topics.forget(record.topic)
+                held.isolation.suspect(piece, {row: RecordRefusedError(code or 0, reason) for row in suspects})
+                for topic in {records[row].topic for row in suspects}:
+                    self._w.topics.forget(topic)
                 return Signal.UNCLEAN
 
-    def _advance(self, page: Page, piece: Slice, after: Position) -> None:
+    def _give_up(self, isolation: Isolation, piece: Slice, publisher: Publisher) -> None:
+        row = piece.rows[0]
+        try:
+            isolation.give_up(row, publisher.topic(row))
+        except BlockedError:
+            isolation.retry(row)
+            raise
+
+    def _advance(self, held: Held, page: Page, piece: Slice, after: Position) -> None:
         """Move on behind what is committed."""
-        now = self._w.clock()
-        self._position = self._mirror_due = after
-        self._window_n = page.window.n
-        self._committed_at = now
-        self._failures = 0
-        self.trouble = None
-        self._published += len(piece.rows)
-        self._suspicion = self._suspicion.clear(row.id for row in piece.rows)
+        m = self._m
+        m.position = m.mirror_due = after
+        m.window_n = page.window.n
+        m.committed_at = self._w.clock()
         rest = page.without(len(piece.rows))
-        self._todo = None if rest.exhausted else rest
+        m.todo = None if rest.exhausted else rest
+        if held.isolation is not None:
+            held.isolation.clear(piece.rows)
+        self.standing.failures = 0
+        self.standing.trouble = None
+        self.standing.published += len(piece.rows)
         if after.finished:
-            self._a = after.next_a
-            self._w.telemetry.emit("relay.window.finished", shard=self.shard, seq=after.seq)
-
-    def _transact(
-        self, rows: Sequence[Row], records: dict[int, Record], after: Position, page: Page | None
-    ) -> Clean | Unclean:
-        """Commit *rows* and the position behind them in one Kafka transaction, once the barrier is durable."""
-        _, term = self._held()
-        assert self._sink is not None  # noqa: S101  # RENEWING made it
-        sink, emit = self._sink, self._w.telemetry.emit
-        progress = self._progress_record(term, after, [row.id for row in rows])
-        sink.begin()
-        emit("relay.transaction.begun", shard=self.shard, seq=after.seq)
-        barrier = self._send_barrier(page.window) if page is not None else None
-        try:
-            for row in rows:
-                sink.produce(records[row.id])
-            emit("relay.page.produced", shard=self.shard, seq=after.seq, count=len(rows))
-            sink.produce_progress(progress.key, progress.encode())
-            emit("relay.progress.produced", shard=self.shard, seq=after.seq)
-        except RecordRefusedError as error:
-            sink.abort()
-            return Unclean(f"the client refused a record: {error.detail}", frozenset({row.id}), error.code)
-        finally:
-            if barrier is not None:
-                self._wait(barrier, feel=False)
-        if page is not None and barrier is not None:
-            self._barred_seq = page.window.seq
-            emit("relay.barrier.written", shard=self.shard, seq=after.seq)
-        commit = self._worker.submit(lambda: sink.commit(records))
-        if page is not None:
-            self._read_ahead(page, after)
-        started = self._w.clock()
-        evidence = self._wait(commit)
-        verdict = judge_commit(evidence, [row.id for row in rows])
-        if isinstance(verdict, Clean):
-            self._progress = progress
-            emit(
-                "relay.page.committed",
-                shard=self.shard,
-                epoch=term.epoch,
-                seq=after.seq,
-                last_id=after.last_id,
-                count=len(rows),
-                seconds=round(evidence.seconds, 6),
-                waited=round(self._w.clock() - started, 6),
-            )
-        return verdict
-
-    def _send_barrier(self, window: Window) -> Future[None] | None:
-        """Write the barrier of *window* while its page is produced; None if this term has written it."""
-        if self._barred_seq == window.seq:
-            return None
-        session, term = self._held()
-        self._w.telemetry.emit("relay.barrier.sent", shard=self.shard, seq=window.seq)
-        return self._worker.submit(lambda: session.write_barrier(term, window))
-
-    def _progress_record(self, term: Term, after: Position, ids: Sequence[int]) -> Progress:
-        who = self._w.installation
-        return Progress(
-            install=who.install,
-            gen=who.gen,
-            sysid=who.sysid,
-            shard=self.shard,
-            epoch=term.epoch,
-            seq=after.seq,
-            prev_seq=max(after.seq - 1, 0),
-            a=after.a,
-            b=after.b,
-            last_id=after.last_id,
-            n=len(ids),
-            sha=digest(ids),
-        )
-
-    # -------------------------------------------------------------------------------------------------- poison
-
-    def _encode(self, rows: Sequence[Row]) -> tuple[dict[int, Record], dict[int, RecordRefusedError]]:
-        """Return the records of *rows*, and why some of them cannot be published, before a transaction begins."""
-        records: dict[int, Record] = {}
-        refused: dict[int, RecordRefusedError] = {}
-        encode = self._w.envelope.encode
-        assert self._sink is not None  # noqa: S101  # RENEWING made it
-        largest = self._sink.largest
-        for row in rows:
-            try:
-                record = records[row.id] = encode(row.event)
-            except Exception as error:  # noqa: BLE001  # an envelope may be anybody's; the event is kept, with the reason
-                refused[row.id] = RecordRefusedError(UNENCODABLE, f"the envelope failed: {type(error).__name__}")
-                continue
-            if len(record.value) * 2 > largest and (refusal := self._sink.refusal(record)):
-                refused[row.id] = refusal
-        self._refuse_topics(records, refused)
-        return records, refused
-
-    def _refuse_topics(self, records: dict[int, Record], refused: dict[int, RecordRefusedError]) -> None:
-        """Have the topics of *records* exist, and refuse those records whose topic cannot."""
-        topics = self._w.topics
-        for topic in {record.topic for record in records.values()}:
-            if topics.known(topic):
-                continue
-            try:
-                self._call(lambda topic=topic: topics.ensure(topic))
-            except RecordRefusedError as error:
-                refused.update({row: error for row, record in records.items() if record.topic == topic})
-
-    def _suspect(self, piece: Slice, errors: dict[int, RecordRefusedError]) -> Signal:
-        """Note which rows are to be tried alone; of one that was, that it failed so."""
-        self._reasons.update(errors)
-        for row, error in errors.items():
-            facts = {"shard": self.shard, "row": row, "reason": POISON.get(error.code, str(error.code))}
-            if piece.alone:
-                self._suspicion = self._suspicion.strike(row)
-                self._w.telemetry.emit("relay.event.struck", **facts, strikes=self._suspicion.strikes[row])
-            else:
-                self._w.telemetry.emit("relay.event.suspected", **facts)
-        if not piece.alone:
-            self._suspicion = self._suspicion.accuse(errors)
-        return Signal.GAVE_UP
-
-    def _give_up(self, row: Row) -> Signal:
-        """Do with a row that failed alone, twice, what the policy of its topic says (rule 8)."""
-        error = self._reasons[row.id]
-        topic = self._topic(row)
-        policy = policy_for(topic, policies=self._w.policies, default=self._w.policy)
-        reason = POISON[error.code]
-        if policy == "block":
-            return self._block(row, topic, f"{reason}: {error.detail}")
-        session, term = self._held()
-        parks = policy == "park-key"
-        letters = session.write_dead_letters(
-            term, [DeadLetter(row, topic)], reason=reason, detail=error.detail, parks=parks, attempts=3
-        )
-        self._w.telemetry.emit(
-            "relay.dead_letter.written", shard=self.shard, event_id=row.event.event_id, reason=reason, policy=policy
-        )
-        if parks and row.id in letters:
-            self._parked[row.key] = letters[row.id]
-        self._suspicion = self._suspicion.clear([row.id])
-        assert self._todo is not None  # noqa: S101  # its first row is given up
-        self._todo = self._todo.without(1)
-        return Signal.GAVE_UP
-
-    def _block(self, row: Row, topic: str, reason: str) -> Signal:
-        """Stop the shard before a row that cannot be published, and try again now and then."""
-        session, term = self._held()
-        error = BlockedError(self.shard, row.event.event_id, topic, reason)
-        if self._drain:
-            raise error
-        self.trouble = str(error)
-        self._w.telemetry.emit(
-            "relay.shard.blocked", shard=self.shard, event_id=row.event.event_id, topic=topic, reason=reason
-        )
-        session.note_halt(self.shard, epoch=term.epoch, reason=str(error))
-        self._suspicion = self._suspicion.clear([row.id]).accuse([row.id])
-        self._w.topics.forget(topic)
-        self._pause(_BLOCKED)
-        return Signal.BLOCKED
-
-    def _hold_parked(self, page: Page) -> Page:
-        """Return the page without the rows of parked keys; each of them is kept behind the head of its key."""
-        rows, held = split_parked(page.rows, self._parked)
-        if not held:
-            return page
-        session, term = self._held()
-        letters = [DeadLetter(row, self._topic(row), behind=self._parked[row.key]) for row in held]
-        detail = "an earlier event of the same key could not be published"
-        session.write_dead_letters(term, letters, reason=HELD_BEHIND, detail=detail, parks=False, attempts=0)
-        self._w.telemetry.emit("relay.event.held", shard=self.shard, count=len(held))
-        self._suspicion = self._suspicion.clear(row.id for row in held)
-        return replace(page, rows=rows)
-
-    def _topic(self, row: Row) -> str:
-        """Return where *row* was meant to go."""
-        try:
-            return self._w.envelope.encode(row.event).topic
-        except Exception:  # noqa: BLE001  # the envelope has failed before: that is why it is asked
-            return row.event.topic or ""
+            m.a = after.next_a
+            self._emit("relay.window.finished", seq=after.seq)
 
     # ------------------------------------------------------------------------------------------------- endings
 
-    def _held(self) -> tuple[Session, Term]:
-        """Return session and term; they are there in every state but STANDING_BY."""
-        assert self._session is not None  # noqa: S101
-        assert self._term is not None  # noqa: S101
-        return self._session, self._term
+    def _in_term(self) -> Held:
+        """Return the systems; they are there in every state but STANDING_BY."""
+        assert self._held is not None  # noqa: S101
+        return self._held
 
-    def _source_held(self) -> Source:
-        assert self._source is not None  # noqa: S101  # as above
-        return self._source
-
-    def _drop_memory(self) -> None:
-        """Forget everything that only this term knew."""
-        self._position: Position = BEGINNING
-        self._window_n = 0
-        self._a = BEGINNING.b
-        self._todo: Page | None = None
-        self._ahead: Page | None = None
-        self._barred_seq: int | None = None
-        self._progress: Progress | None = None
-        self._mirror_due: Position | None = None
-        self._parked: dict[tuple[str, str], int] = {}
-        self._suspicion = Suspicion()
-        self._reasons: dict[int, RecordRefusedError] = {}
-        self._postponed: dict[int, int] = {}
-        self._finds = 0
-        self._idle_pause: float | None = None
-        self._chores_at = self._mirrored_at = float("-inf")
-        self._checked_at = self._committed_at = self._w.clock()
-
-    def _drop_sink(self) -> None:
-        if self._sink is not None:
-            self._sink.close()
-            self._sink = None
+    def _drop_sink(self, held: Held) -> None:
+        if held.sink is not None:
+            held.sink.close()
+        held.sink = held.publisher = None
 
     def _drop_session(self) -> None:
-        self._drop_sink()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        held, self._held = self._held, None
+        if held is not None:
+            self._drop_sink(held)
         if self._session is not None:
             self._session.close()
-            self._session = self._source = None
-        self._term = None
-        self._drop_memory()
+            self._session = None
+        self._m = Memory()
 
     def _close(self) -> None:
-        if self._session is not None and self._term is not None:
-            self._session.unlock(self.shard)
+        if self._held is not None:
+            self._held.session.unlock(self.shard)
         self._drop_session()
-        self._worker.close(0.1)
+        if self._reader is not None:
+            self._reader.close()
+        self._patience.background.close(0.1)
 
 
-def _line(error: Exception) -> str:
-    """Return the error's text on one line; drivers write several."""
-    return " ".join(str(error).split()) or type(error).__name__
+def _nothing() -> None:
+    """Do nothing while the first position is committed: there is no page to read ahead."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # no __all__
 
 from relay.errors import HaltedError, ServerUnfitError, SinkUnavailableError
 from relay.lease import Installation
@@ -71,8 +71,10 @@ class ProgressReader:
     def last(self) -> LastRecord:
         """Return the last committed record; raise HaltedError if the end is not reached in time."""
         deadline = time.monotonic() + READ_SECONDS
-        low = self._offset(OffsetSpec.earliest())
-        end = self._offset(OffsetSpec.latest())
+        # Without the topic's metadata at hand the client waits seconds before it asks for them by itself.
+        self.warm_up()
+        low = self._offset(OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = self._offset(OffsetSpec.latest())  # type: ignore[no-untyped-call]
         tail = _TAIL
         while True:
             start = max(low, end - tail)
@@ -80,6 +82,14 @@ class ProgressReader:
             if found is not None or start <= low:
                 return found or LastRecord(None)
             tail *= 8
+
+    def warm_up(self) -> None:
+        """Have both clients know the topic."""
+        try:
+            self._admin.list_topics(self._topic, timeout=_REQUEST)
+            self._consumer.list_topics(self._topic, timeout=_REQUEST)
+        except KafkaException as error:
+            raise SinkUnavailableError(f"no answer about {self._topic}: {error.args[0].str()}") from None
 
     def close(self) -> None:
         """Drop the consumer."""

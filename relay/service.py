@@ -1,23 +1,27 @@
 """The relay as a process: checks the servers, wires a loop for each shard, runs them, and says how it ended."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from outbox.envelope import Route, load_envelope
-from relay.errors import HaltedError, InvalidOptionError, ServerUnfitError, SourceUnavailableError
+from relay.errors import HaltedError, InvalidOptionError, SourceUnavailableError
+from relay.isolation import Policies
 from relay.lease import INSPECT, RESOLVE, Installation, judge_history
 from relay.leases import Session
-from relay.loop import Outcome, ShardLoop, Stop, Wiring
+from relay.loop import Outcome, ShardLoop, Wiring
 from relay.machine import retry_pause
+from relay.patience import Stop
 from relay.progress import ProgressReader
 from relay.settings import RelaySettings
 from relay.sink import KafkaSink
 from relay.source import Source
-from relay.telemetry import Telemetry
+from relay.telemetry import Observer, Telemetry, log_observer
 from relay.topics import TopicPlan, Topics
+from runtime import logs
 from runtime.connecting import check_kafka
 from runtime.schema_version import require_schema
+from runtime.stopping import StopSignal
 
 # How often a connection is tried at the start before we give up: some seconds, for servers that start together with us.
 _CONNECT_TRIES = 7
@@ -30,10 +34,18 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
 
-    @property
-    def halted(self) -> list[Outcome]:
-        """Return the shards that stopped to keep the guarantee."""
-        return [outcome for outcome in self.outcomes if outcome.halted]
+
+def serve(env: Mapping[str, str], *, drain: bool, shards: str | None, observers: Sequence[Observer] = ()) -> Report:
+    """Run a relay process until it ends, and return how; *observers* see every telemetry event beside the log."""
+    settings = RelaySettings.load(env)
+    logs.configure(log_format=settings.log_format, log_level=settings.log_level)
+    stop = StopSignal()
+    stop.install()
+    telemetry = Telemetry(log_observer(), *observers)
+    installation = identify(settings, stop)
+    wiring = wire(settings, installation, telemetry, stop)
+    loops = [ShardLoop(wiring, shard, drain=drain) for shard in chosen_shards(shards, installation)]
+    return run_loops(loops, failed=stop.set)
 
 
 def kafka_options(settings: RelaySettings) -> dict[str, str]:
@@ -57,17 +69,24 @@ def open_topics(settings: RelaySettings, telemetry: Telemetry) -> Topics:
 
 
 def identify(settings: RelaySettings, stop: Stop) -> Installation:
-    """Return who the database says it is; raise HaltedError if it may not be read from, or what else is wrong with it."""
+    """Return who the database says it is; raise what keeps us from reading it."""
     session = _first_session(settings, stop)
     try:
         require_schema(session.connection)
         facts, installation = session.facts(), session.installation()
         if reason := judge_history(facts, installation):
-            session.note_halt(0, epoch=2**62, reason=f"{reason}; look with `{INSPECT}`, resolve with `{RESOLVE}`")
-            raise HaltedError(0, reason)
+            session.note_halt(0, epoch=None, reason=f"{reason}; look with `{INSPECT}`, resolve with `{RESOLVE}`")
+            raise halted(0, reason)
         return installation
     finally:
         session.close()
+
+
+def halted(shard: int, reason: str) -> HaltedError:
+    """Return the error with what an operator does about it."""
+    error = HaltedError(shard, reason)
+    error.add_note(f"look with `{INSPECT}`; once you know which side is right, resolve with `{RESOLVE}`")
+    return error
 
 
 def _first_session(settings: RelaySettings, stop: Stop) -> Session:
@@ -78,7 +97,7 @@ def _first_session(settings: RelaySettings, stop: Stop) -> Session:
         except SourceUnavailableError as error:
             if error.standby:
                 raise HaltedError(
-                    0, f"OUTBOX_DATABASE_URL leads to a standby, or to a read-only database ({error})"
+                    0, f"OUTBOX_DATABASE_URL leads to a standby or read-only database ({error})"
                 ) from None
             if error.lasting or tries == _CONNECT_TRIES or stop.wait(retry_pause(tries)):
                 raise
@@ -121,19 +140,22 @@ def wire(settings: RelaySettings, installation: Installation, telemetry: Telemet
         make_source=make_source,
         make_sink=make_sink,
         make_reader=lambda shard: ProgressReader(options, installation, shard),
-        policy=settings.relay_poison_policy,
-        policies=dict(settings.relay_poison_policies),
+        policies=Policies(settings.relay_poison_policy, dict(settings.relay_poison_policies)),
     )
 
 
-def chosen_shards(wanted: Sequence[int] | None, installation: Installation) -> tuple[int, ...]:
-    """Return the shards to publish: all, unless some are named."""
-    if wanted is None:
+def chosen_shards(text: str | None, installation: Installation) -> tuple[int, ...]:
+    """Return the shards to publish: all, unless some are named with commas between them."""
+    if text is None:
         return tuple(range(installation.shards))
+    try:
+        wanted = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise InvalidOptionError("shards", f"expected numbers with commas between them, got {text!r}") from None
     for shard in wanted:
         if not 0 <= shard < installation.shards:
             raise InvalidOptionError("shards", f"expected shards from 0 to {installation.shards - 1}, got {shard}")
-    return tuple(dict.fromkeys(wanted))
+    return wanted
 
 
 def run_loops(loops: Sequence[ShardLoop], *, failed: Callable[[], None]) -> Report:
@@ -142,7 +164,10 @@ def run_loops(loops: Sequence[ShardLoop], *, failed: Callable[[], None]) -> Repo
 
     def run(loop: ShardLoop) -> None:
         try:
-            report.outcomes.append(loop.run())
+            outcome = loop.run()
+            report.outcomes.append(outcome)
+            if outcome.halted:
+                report.errors.append(halted(loop.shard, outcome.halted))
         except Exception as error:  # noqa: BLE001  # reported by whoever started us, with its exit code
             report.errors.append(error)
             failed()
@@ -153,6 +178,3 @@ def run_loops(loops: Sequence[ShardLoop], *, failed: Callable[[], None]) -> Repo
     for thread in threads:
         thread.join()
     return report
-
-
-__all__ = ["Report", "ServerUnfitError", "chosen_shards", "identify", "run_loops", "wire"]

@@ -10,9 +10,7 @@ from runtime.settings import ProcessSettings
 class RelaySettings(ProcessSettings):
     """What one relay process is told."""
 
-    relay_sink: str = Field(
-        "kafka", description="Where to publish: `kafka`; `stdout` and `null` are for trials and move no position."
-    )
+    relay_sink: str = Field("kafka", description="`kafka`; or `stdout` and `null`, for trials: they move no position.")
     relay_route: str = Field(
         DEFAULT_ROUTE, description="Topic of an event that names none; may hold `{aggregate_type}` and `{type}`."
     )
@@ -26,8 +24,8 @@ class RelaySettings(ProcessSettings):
     relay_page_bytes: int = Field(8_388_608, ge=1024, description="Stop a page once its payloads hold this many bytes.")
     relay_poison_policy: Policy = Field(
         "park-key",
-        description="What becomes of an event that Kafka refuses: `block` the shard, `park-key` (dead letter, and later events "
-        "of its key wait behind it), or `skip` (dead letter, and go on).",
+        description="What becomes of an event that Kafka refuses: `block` the shard, `park-key` (dead letter, and later "
+        "events of its key wait behind it), or `skip` (dead letter, and go on).",
     )
     relay_poison_policies: dict[str, Policy] = Field(
         default_factory=dict, description="The policy by topic, as JSON; a name may end with `*`."
@@ -35,13 +33,15 @@ class RelaySettings(ProcessSettings):
     relay_retention_days: float = Field(
         7.0,
         ge=0,
-        description="Delete confirmed events after this many days; 0 keeps them. Only `outbox relay run` deletes.",
+        description="Delete confirmed events after so many days; 0 keeps them. Only `outbox relay run` deletes.",
     )
     relay_retention_interval_seconds: float = Field(
         60.0, gt=0, description="How often to look for what can be deleted."
     )
     relay_retention_rows: int = Field(5000, ge=1, description="Most rows deleted in one statement.")
-    topics_create: bool = Field(True, description="Create a missing topic; false: the topic's poison policy decides.")
+    topics_create: bool = Field(
+        default=True, description="Create a missing topic; false: the topic's poison policy decides."
+    )
     topics_partitions: int = Field(3, ge=1, description="Partitions of a topic that the relay creates.")
     topics_replication_factor: int | None = Field(
         None,

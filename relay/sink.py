@@ -78,7 +78,8 @@ class KafkaSink:
         self._progress = (progress_topic, partition)
         self.largest = largest
         self.batch = batch
-        logger = logging.Logger("relay.kafka", logging.DEBUG)  # not in the tree: nothing of it reaches other handlers
+        # Not in the tree of loggers: its debug lines reach no other handler.
+        logger = logging.Logger("relay.kafka", logging.DEBUG)  # noqa: LOG001
         logger.addHandler(self._log)
         own: Options = {
             "linger.ms": 0,
@@ -135,7 +136,7 @@ class KafkaSink:
                 return
 
     def produce_progress(self, key: bytes, value: bytes) -> None:
-        """Hand the progress record to the client: the position becomes visible with the page, or not at all (rule 3)."""
+        """Hand the progress record to the client: the position becomes visible with the page, or not at all."""
         topic, partition = self._progress
         try:
             self._producer.produce(topic, value, key, partition=partition)
@@ -159,7 +160,7 @@ class KafkaSink:
         return Evidence(tuple(self._log.answers), seconds, code, problem, self._blame(records))
 
     def abort(self) -> None:
-        """End the transaction without its records, if Kafka lets us; the next producer's initialisation does so anyway."""
+        """End the transaction without its records, if Kafka lets us; the next producer's start does so anyway."""
         try:
             self._producer.abort_transaction(ABORT_SECONDS)
         except KafkaException as error:
@@ -176,7 +177,7 @@ class KafkaSink:
             self._failures.append((error.code(), message))
 
     def _blame(self, records: Mapping[int, Record]) -> tuple[tuple[int, frozenset[int]], ...]:
-        """Return each delivery error's code with the rows that it may belong to: those with that topic, key and value."""
+        """Return each delivery error's code with the rows it may belong to: those with that topic, key and value."""
         if not self._failures:
             return ()
         rows: dict[tuple[str, bytes, bytes], set[int]] = defaultdict(set)

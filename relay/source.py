@@ -84,5 +84,5 @@ class Source:
     def _row(self, name: str, **parameters: object) -> tuple[Any, ...]:
         return self._all(name, **parameters)[0]
 
-    def _value(self, name: str, **parameters: object) -> Any:
+    def _value(self, name: str, **parameters: object) -> Any:  # noqa: ANN401  # whatever the column is
         return self._all(name, **parameters)[0][0]

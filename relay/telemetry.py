@@ -5,7 +5,7 @@ the thread where it happened; an observer that raises, or ends the process, does
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -63,6 +63,14 @@ EVENTS: Final[Mapping[str, str]] = {
 }
 
 
+class Emit(Protocol):
+    """Tells of an event of one shard."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Tell of *event*."""
+        ...
+
+
 class Telemetry:
     """Passes each event on to every observer."""
 
@@ -74,6 +82,14 @@ class Telemetry:
         """Tell every observer of *event*, which is one of EVENTS."""
         for observer in self._observers:
             observer(event, facts)
+
+    def of_shard(self, shard: int) -> Emit:
+        """Return what tells of events of *shard*."""
+
+        def emit(event: str, **facts: object) -> None:
+            self.emit(event, shard=shard, **facts)
+
+        return emit
 
 
 def log_observer() -> Observer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]  # no __all__
 
 from relay.errors import RecordRefusedError, SinkUnavailableError
 from relay.machine import INVALID_TOPIC, POISON, TOPIC_UNAUTHORISED, UNKNOWN_TOPIC
@@ -92,10 +92,10 @@ class Topics:
     def describe(self, topic: str) -> TopicFacts | None:
         """Return what *topic* is like; None if it does not exist; raise RecordRefusedError if it never can."""
         found = self._metadata(topic).topics.get(topic)
-        code = found.error.code() if found is not None and found.error is not None else None
+        code: int | None = found.error.code() if found is not None and found.error is not None else None
         if found is None or code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
             return None
-        if code in POISON:
+        if code is not None and code in POISON:
             raise RecordRefusedError(code, f"topic {topic!r}: {found.error.str()}")
         if code is not None and code != KafkaError.LEADER_NOT_AVAILABLE:
             raise SinkUnavailableError(f"topic {topic!r}: {found.error.str()}")
@@ -143,7 +143,7 @@ class Topics:
             raise SinkUnavailableError(f"settings of topic {topic!r}: {error.args[0].str()}") from None
         return {name: entry.value for name, entry in entries.items() if entry.value is not None}
 
-    def _metadata(self, topic: str | None) -> Any:
+    def _metadata(self, topic: str | None) -> Any:  # noqa: ANN401  # the driver's own class
         try:
             return (
                 self._admin.list_topics(topic, timeout=_REQUEST) if topic else self._admin.list_topics(timeout=_REQUEST)
@@ -151,7 +151,7 @@ class Topics:
         except KafkaException as error:
             raise SinkUnavailableError(f"no answer from the brokers: {error.args[0].str()}") from None
 
-    def _result(self, request: Callable[[], Any]) -> Any:
+    def _result(self, request: Callable[[], Any]) -> Any:  # noqa: ANN401  # the driver's own class
         """Return the result of one administrative request."""
         try:
             return request().result(timeout=_REQUEST + 1)
