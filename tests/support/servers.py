@@ -48,6 +48,9 @@ class Databases:
         template, name = self._migrated_template(), f"{self._prefix}_{next(_numbers)}"
         names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
         self._execute(sql.SQL("create database {name} template {template}").format(**names))
+        # An installation of its own: positions and transactional ids on the shared broker are named after it.
+        with psycopg.connect(address(self._server.dsn, name), autocommit=True) as connection:
+            connection.execute("update outbox.meta set install_id = gen_random_uuid()")
         try:
             yield address(self._server.dsn, name)
         finally:
