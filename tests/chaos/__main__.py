@@ -31,7 +31,7 @@ def main() -> int:
     kills = arguments.kills if arguments.kills is not None else max(1, int(arguments.seconds / 30))
     evidence = Path(tempfile.mkdtemp(prefix="outbox-chaos-"))
     print(
-        f"seed {arguments.seed}: {arguments.seconds:.0f} s at {arguments.rate:.0f}/s, {kills} kills each, logs in {evidence}",
+        f"seed {arguments.seed}: {arguments.seconds:.0f} s at {arguments.rate:.0f}/s, {kills} kills each: {evidence}",
         flush=True,
     )
     with contextlib.ExitStack() as stack:
