@@ -1,4 +1,8 @@
--- The host's own table, and a count of the statements that insert events.
+-- The host's own table, and a count of the statements that insert events; whatever a test before left is gone.
+set local lock_timeout = '5s';
+drop schema if exists app cascade;
+truncate outbox.event, outbox.scheduled;
+
 create schema app;
 create table app.account (id int primary key, state text not null);
 insert into app.account values (42, 'new');

@@ -8,11 +8,19 @@ import pytest
 from psycopg.rows import DictRow, dict_row
 
 from tests.contract.hosts import stacks
+from tests.support.servers import Databases
 
 APP = (Path(__file__).parent / "app.sql").read_text(encoding="utf-8")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def database(databases: Databases) -> Iterator[str]:
+    """One database for all of this folder: making one takes longer than most of its three hundred tests."""
+    with databases.migrated() as dsn:
+        yield dsn
+
+
+@pytest.fixture(autouse=True)
 def observer(database: str) -> Iterator[psycopg.Connection[DictRow]]:
     with psycopg.connect(database, autocommit=True, row_factory=dict_row) as connection:
         connection.execute(APP)

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from psycopg.rows import DictRow
 from sqlalchemy import Column, Connection, Integer, MetaData, NullPool, Table, create_engine, make_url
 
 from outbox.hosts import alembic as outbox_alembic
@@ -17,8 +15,7 @@ Table("account", HOSTS, Column("id", Integer, primary_key=True), Column("colour"
 
 
 @pytest.fixture
-def connection(database: str, observer: psycopg.Connection[DictRow]) -> Iterator[Connection]:
-    del observer  # it has created the host's table
+def connection(database: str) -> Iterator[Connection]:
     engine = create_engine(make_url(database).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     with engine.connect() as connection:
         yield connection

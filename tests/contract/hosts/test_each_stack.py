@@ -33,8 +33,7 @@ class Account(Base):
 
 
 @pytest.fixture
-def engine(database: str, observer: Observer) -> Iterator[Engine]:
-    del observer  # it has created the host's table
+def engine(database: str) -> Iterator[Engine]:
     engine = create_engine(make_url(database).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     yield engine
     engine.dispose()
@@ -94,8 +93,7 @@ def test_isolation_level_autocommit_warns_inside_what_looks_like_a_transaction(e
     assert warned[0].filename == __file__
 
 
-def test_autocommit_warns_through_the_event_loop_too(database: str, observer: Observer) -> None:
-    del observer
+def test_autocommit_warns_through_the_event_loop_too(database: str) -> None:
     host = SqlAlchemyAsyncConnectionOnPsycopg(database)
     host.engine = host.engine.execution_options(isolation_level="AUTOCOMMIT")
 

@@ -52,9 +52,8 @@ class Account(Base):
 
 
 @pytest.fixture
-def names(database: str, observer: psycopg.Connection[DictRow]) -> Iterator[dict[str, Any]]:
+def names(database: str) -> Iterator[dict[str, Any]]:
     """What the page's Python takes for granted."""
-    del observer  # it has created the host's table
     django = DjangoConnection(database)
     engine = create_engine(make_url(database).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     async_engine = create_async_engine(make_url(database).set(drivername="postgresql+asyncpg"), poolclass=NullPool)

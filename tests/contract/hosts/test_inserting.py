@@ -11,6 +11,8 @@ from psycopg.rows import DictRow
 from outbox import Event, OutsideTransactionWarning
 from tests.contract.hosts.stacks import Host
 
+pytestmark = pytest.mark.versions
+
 Observer = psycopg.Connection[DictRow]
 
 LOCKED = Event(aggregate_type="account", aggregate_id="42", type="account.locked", payload={"reason": "fraud"})

@@ -7,10 +7,13 @@ from enum import Enum
 from uuid import UUID
 
 import psycopg
+import pytest
 from psycopg.rows import DictRow
 
 from outbox import Event
 from tests.contract.hosts.stacks import Host
+
+pytestmark = pytest.mark.versions
 
 Observer = psycopg.Connection[DictRow]
 

@@ -7,6 +7,8 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
+pytestmark = pytest.mark.versions
+
 Connection = psycopg.Connection[DictRow]
 
 EMIT = "select outbox.emit('user.locked', 'user', '42', '{\"price\": 19.90, \"n\":  18446744073709551617}') as event_id"
@@ -15,8 +17,7 @@ CAPTURE = "select outbox.capture('app.account', 'account', 'id', 'account', 'id'
 
 
 @pytest.fixture
-def host(database: str, observer: Connection) -> Iterator[Connection]:
-    del observer  # it has created the host's table
+def host(database: str) -> Iterator[Connection]:
     with psycopg.connect(database, row_factory=dict_row) as connection:
         yield connection
 
