@@ -33,13 +33,20 @@ class Database:
         """Yield a connected database, or raise what says why there is none."""
         connection = connect(dsn, application_name=APPLICATION, autocommit=True)
         with contextlib.closing(connection):
-            connection.execute("select set_config('statement_timeout', %s, false)", (STATEMENT_TIMEOUT,))
-            yield cls(connection, dsn)
+            database = cls(connection, dsn)
+            database.one("set_statement_timeout", limit=STATEMENT_TIMEOUT)
+            yield database
 
     def rows(self, name: str, **parameters: object) -> list[Row]:
         """Return the rows of the statement *name*."""
         with self._worded(), self.connection.cursor(row_factory=dict_row) as cursor:
             return list(cursor.execute(statements.load("console", name), parameters).fetchall())
+
+    def query(self, statement: tuple[str, dict[str, object]]) -> list[Row]:
+        """Return the rows of a statement that SQLAlchemy built."""
+        text, parameters = statement
+        with self._worded(), self.connection.cursor(row_factory=dict_row) as cursor:
+            return list(cursor.execute(text, parameters).fetchall())
 
     def row(self, name: str, **parameters: object) -> Row | None:
         """Return the first row of the statement *name*, if there is one."""

@@ -89,3 +89,13 @@ def print_json_line(value: object) -> None:
     """Print *value* as JSON on one line, at once: for a stream of them."""
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def stderr() -> Console:
+    """Return the console of progress and questions: stdout is for results alone."""
+    return Console(stderr=True, highlight=False)
+
+
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """Return "1 dead letter", "2 dead letters"."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"

@@ -33,6 +33,8 @@ class Part:
         try:
             return getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as missing:
+            if (missing.name or module).partition(".")[0] in _OURS:
+                raise  # no extra brings it: the installation is broken
             error = ExtraMissingError(self.name, missing.name or module)
             error.add_note(f"pip install '{DISTRIBUTION}[{self.extra}]'")
             raise error from missing
@@ -62,6 +64,7 @@ OWN: Final = (
     Part("migrate", "console.migrate:app", "Create and change the schema. Nothing migrates by itself.", "console"),
     Part("console", "console.web_commands:app", "A small web page: status and dead letters.", "console"),
 )
+_OURS: Final = ("outbox", "runtime", "relay", "mailer", "console")
 # Plug-ins bring no help text before they are imported; these are ours.
 _PLUGIN_HELP: Final = {"dev": "PostgreSQL, Kafka and a mail sink on this machine."}
 
