@@ -40,9 +40,8 @@ def run() -> None:
     """Measure, print a table and write bench/results/latency.json."""
     with Stack.start(kafka=True, postgres=True, smtp=False) as servers:
         upgrade(servers.database_url)
-        AdminClient({"bootstrap.servers": servers.kafka_bootstrap}).create_topics([NewTopic(TOPIC, 1, 1)])[
-            TOPIC
-        ].result(30)
+        admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap})
+        admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(30)
         floor = _floor(servers)
         with _relay(servers):
             latencies = _latencies(servers)
