@@ -26,7 +26,7 @@ def drain(context: typer.Context, shards: Shards = None) -> None:
     report = serve(context.obj, drain=True, shards=shards)
     for outcome in report.outcomes:
         if not outcome.halted:
-            typer.echo(_drained(outcome))
+            typer.echo(worded(outcome))
     _conclude(report)
 
 
@@ -37,7 +37,8 @@ def _conclude(report: Report) -> None:
     raise typer.Exit(ExitCode.DONE)
 
 
-def _drained(outcome: Outcome) -> str:
+def worded(outcome: Outcome) -> str:
+    """Return what came of one shard, for the person or the log of cron."""
     if outcome.holder is None:
         return f"shard {outcome.shard}: published {outcome.published} events"
     holder = outcome.holder

@@ -1,0 +1,80 @@
+"""`python -m tests.support.crashing_relay drain`: a relay that kills itself at a telemetry event, and otherwise the same.
+
+OUTBOX_TEST_CRASH_AT="relay.barrier.written:3" sends SIGKILL to itself at the third such event. OUTBOX_TEST_PAUSE_AT, in
+the same form, sends SIGSTOP. OUTBOX_TEST_EVENTS names a file that gets one JSON line an event, for tests that wait on one.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from relay.commands import worded
+from relay.service import serve
+from relay.telemetry import EVENTS, Observer
+from runtime.exits import ExitCode
+
+
+def signal_at(place: str, number: signal.Signals) -> Observer:
+    """Return an observer that sends *number* to this process at the nth event, given as `name:n`."""
+    name, _, count = place.partition(":")
+    if name not in EVENTS:
+        raise ValueError(f"expected one of {sorted(EVENTS)}, got {name!r}")
+    seen: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def observe(event: str, _facts: Mapping[str, object]) -> None:
+        if event != name:
+            return
+        with lock:
+            seen[event] += 1
+            if seen[event] == int(count or 1):
+                os.kill(os.getpid(), number)
+
+    return observe
+
+
+def written_to(path: Path) -> Observer:
+    """Return an observer that appends each event to a file."""
+    lock = threading.Lock()
+
+    def observe(event: str, facts: Mapping[str, object]) -> None:
+        with lock, path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, "at": time.time(), **facts}, default=str) + "\n")
+
+    return observe
+
+
+def run(mode: str, observers: Sequence[Observer]) -> None:
+    """Run a relay as the real command does."""
+    report = serve(os.environ, drain=mode == "drain", shards=os.environ.get("OUTBOX_TEST_SHARDS"), observers=observers)
+    for outcome in report.outcomes:
+        sys.stdout.write(worded(outcome) + "\n")
+    if report.errors:
+        raise report.errors[0]
+
+
+def main() -> int:
+    """Run a relay with the observers that the environment asks for, and return its exit code."""
+    observers: list[Observer] = []
+    if path := os.environ.get("OUTBOX_TEST_EVENTS"):
+        observers.append(written_to(Path(path)))
+    if place := os.environ.get("OUTBOX_TEST_PAUSE_AT"):
+        observers.append(signal_at(place, signal.SIGSTOP))
+    if place := os.environ.get("OUTBOX_TEST_CRASH_AT"):
+        observers.append(signal_at(place, signal.SIGKILL))
+    try:
+        run(sys.argv[1], observers)
+    except Exception as error:  # noqa: BLE001  # as the real command does
+        sys.stderr.write(f"error: {error}\n" + "".join(f"fix: {note}\n" for note in getattr(error, "__notes__", ())))
+        return int(getattr(error, "exit_code", ExitCode.FAILED))
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
