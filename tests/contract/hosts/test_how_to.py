@@ -1,4 +1,4 @@
-"""What docs/how-to/insert-events.md tells hosts to write, run as it stands there."""
+"""What the pages for hosts tell them to write, run as it stands there."""
 
 import asyncio
 import re
@@ -16,26 +16,27 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.contract.hosts.stacks import DjangoConnection
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "insert-events.md"
-BLOCKS = re.findall(
-    r"^### (.*?)$|^## (.*?)$|^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-)
+DOCS = Path(__file__).parents[3] / "docs"
+INSERTING = DOCS / "how-to" / "insert-events.md"
+DEBEZIUM = DOCS / "reference" / "debezium-mapping.md"
+# A heading of either depth, or a block of code in some language.
+PARTS = re.compile(r"^###? (.*?)$|^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(language: str) -> dict[str, str]:
+def blocks(page: Path, language: str) -> dict[str, str]:
     """Return the code of a language by the heading that it stands under, numbered where there are several."""
     found: dict[str, str] = {}
     heading = ""
-    for smaller, larger, code_language, code in BLOCKS:
-        heading = smaller or larger or heading
+    for new_heading, code_language, code in PARTS.findall(page.read_text(encoding="utf-8")):
+        heading = new_heading or heading
         if code_language == language:
             same = sum(name.startswith(heading) for name in found)
             found[f"{heading} {same + 1}"] = code
     return found
 
 
-PYTHON = blocks("python")
-SQL = blocks("sql")
+PYTHON = blocks(INSERTING, "python")
+SQL = blocks(INSERTING, "sql")
 FIRST = PYTHON.pop("Python 1")
 
 
@@ -98,9 +99,9 @@ def test_the_page_has_the_examples_it_promises() -> None:
         "Delayed events 1",
         "Least privilege 1",
     }
-    assert blocks("java")
-    assert blocks("go")
-    assert blocks("js")
+    assert blocks(INSERTING, "java")
+    assert blocks(INSERTING, "go")
+    assert blocks(INSERTING, "js")
 
 
 @pytest.mark.parametrize("block", [name for name in PYTHON if "Alembic" not in name])
@@ -147,3 +148,11 @@ def test_a_role_made_as_the_page_says_can_insert(observer: psycopg.Connection[Di
         )
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             observer.execute("select * from outbox.event")
+
+
+def test_a_host_of_debeziums_table_can_insert_through_the_view(observer: psycopg.Connection[DictRow]) -> None:
+    with observer.transaction(force_rollback=True):
+        observer.execute(blocks(DEBEZIUM, "sql")["Coming from Debezium 1"].encode())
+
+        rows = observer.execute("select aggregate_type, aggregate_id, type, payload from outbox.event").fetchall()
+        assert [tuple(row.values()) for row in rows] == [("account", "42", "user.locked", {"email": "ada@example.com"})]
