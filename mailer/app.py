@@ -1,0 +1,61 @@
+"""The Celery application that `celery -A mailer.app worker` and `outbox mailer work` run.
+
+This module reads the environment when it is imported, because Celery imports it; no other module of the mailer does.
+"""
+
+import os
+import threading
+from typing import Any
+from uuid import UUID
+
+from celery import signals
+
+from mailer.broker import DRAIN, make_app, publisher
+from mailer.rendering import Library
+from mailer.settings import MailerSettings
+from mailer.telemetry import logger
+from mailer.worker import WorkerProcess
+from runtime import logs
+
+settings = MailerSettings.load(os.environ)
+app = make_app(settings)
+# Loaded before the fork: compiled templates are shared, and a template that does not compile stops the start.
+_library = Library.load(settings.mail_templates)
+# One a thread: a connection is used by one thread, and Celery's thread pool has several.
+_processes = threading.local()
+
+
+def _process() -> WorkerProcess:
+    found: WorkerProcess | None = getattr(_processes, "process", None)
+    if found is None:
+        found = _processes.process = WorkerProcess(settings, _library, publisher(app))
+    return found
+
+
+@app.task(name=DRAIN, ignore_result=True)  # type: ignore[untyped-decorator] # Celery publishes no types
+def drain(lane: str, permit: str) -> None:
+    """Use up a permit on a lane."""
+    _process().drain(lane, UUID(permit))
+
+
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator] # as above
+def _configure_logs(**_: Any) -> None:
+    """Log as every other process of ours does: Celery configures nothing itself once this is connected."""
+    logs.configure(log_format=settings.log_format, log_level=settings.log_level)
+
+
+@signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator] # as above
+def _begin(**_: Any) -> None:
+    _process()
+
+
+@signals.worker_process_shutdown.connect(weak=False)  # type: ignore[untyped-decorator] # as above
+def _end(**_: Any) -> None:
+    found: WorkerProcess | None = getattr(_processes, "process", None)
+    if found is not None:
+        found.close()
+
+
+@signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator] # as above
+def _tell_ready(**_: Any) -> None:
+    logger().info("mailer.process.started", process="worker", processes=settings.mailer_processes)

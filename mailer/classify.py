@@ -1,0 +1,255 @@
+"""What a reply means: (class, scope), by the enhanced code first, then the basic code, then the phase.
+
+The table is data, read from the top; the first row that fits decides. Three things must not be mixed up, for they punish
+the innocent: a recipient's refusal never counts against a transport, a policy's refusal never suppresses a recipient, and a
+lost reply to the final dot is neither success nor failure.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+
+class Kind(StrEnum):
+    """Whether the message was taken, may be taken later, never will be, or perhaps was."""
+
+    ACCEPTED = "accepted"
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    IN_DOUBT = "in_doubt"
+
+
+class Scope(StrEnum):
+    """What the reply is about."""
+
+    NONE = "none"
+    TRANSPORT = "transport"
+    CONFIGURATION = "configuration"
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    POLICY = "policy"
+
+
+class Pace(StrEnum):
+    """How soon a transient refusal may be tried again."""
+
+    NORMAL = "normal"
+    GREYLISTED = "greylisted"
+    HOURS = "hours"
+
+
+class Breaker(StrEnum):
+    """What the reply does to the breaker of its transport."""
+
+    CLOSES = "closes"
+    UNTOUCHED = "untouched"
+    COUNTS = "counts"
+    OPENS = "opens"
+
+
+class ReplyLike(Protocol):
+    """What is read of `mailer.reply.Reply`."""
+
+    @property
+    def phase(self) -> str: ...
+    @property
+    def code(self) -> int | None: ...
+    @property
+    def enhanced(self) -> str | None: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def accepted(self) -> bool: ...
+    @property
+    def answered(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a row of the table says of the replies that fit it. *reason* is the dead letter's, if it comes to that."""
+
+    reason: str
+    kind: Kind
+    scope: Scope
+    breaker: Breaker = Breaker.UNTOUCHED
+    pace: Pace = Pace.NORMAL
+    # Another transport may be asked at once: this one has definitely not taken the message, and it is about this one.
+    elsewhere: bool = False
+    # Whether an attempt is spent: a wrong password is not the message's fault.
+    spends: bool = True
+    suppresses: bool = False
+    # Somebody has to look, for it will not heal by itself.
+    alarms: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one reply means; *hint* is what the server asked for by "try again in N"."""
+
+    meaning: Meaning
+    hint: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Fits a reply when each condition that is given holds."""
+
+    meaning: Meaning
+    codes: frozenset[int] = frozenset()
+    enhanced: re.Pattern[str] | None = None
+    phases: frozenset[str] = frozenset()
+    text: re.Pattern[str] | None = None
+
+    def fits(self, reply: ReplyLike) -> bool:
+        """Return whether the row speaks of *reply*."""
+        return (
+            (not self.codes or reply.code in self.codes)
+            and (self.enhanced is None or bool(reply.enhanced and self.enhanced.fullmatch(reply.enhanced)))
+            and (not self.phases or reply.phase in self.phases)
+            and (self.text is None or bool(self.text.search(reply.text)))
+        )
+
+
+def judge_reply(reply: ReplyLike) -> Judgement:
+    """Return what *reply* means: every reply means something."""
+    if reply.accepted:
+        return Judgement(ACCEPTED)
+    if not reply.answered:
+        return Judgement(UNANSWERED if reply.phase in _AFTER_THE_DOT else UNREACHABLE)
+    meaning = next((row.meaning for row in TABLE if row.fits(reply)), _fallback(reply))
+    return Judgement(meaning, hint_in(reply.text) if meaning.kind is Kind.TRANSIENT else None)
+
+
+def hint_in(text: str) -> timedelta | None:
+    """Return how long the server asks to wait, "try again in 5 minutes"; nothing where it does not, or for over a day."""
+    match = _HINT.search(text)
+    if match is None:
+        return None
+    hint = int(match["n"]) * _UNITS[match["unit"][:1].lower() if match["unit"] else "s"]
+    return hint if hint <= _LONGEST_HINT else None
+
+
+def _fallback(reply: ReplyLike) -> Meaning:
+    """Return what a reply means that no row speaks of: by its first digit and how far it came."""
+    early = reply.phase in _BEFORE_RCPT
+    match (reply.code or 0) // 100:
+        case 4:
+            return TEMPORARILY_UNAVAILABLE if early else RECIPIENT_DEFERRED
+        case 5 if early:
+            return SENDER_REFUSED if reply.phase == "mail" else TRANSPORT_REFUSED
+        case 5:
+            return MESSAGE_REFUSED
+        case _:
+            # Neither 2yz, 4yz nor 5yz: whoever answers speaks no SMTP that we know. Before the dot nothing was taken.
+            return UNANSWERED if reply.phase in _AFTER_THE_DOT else UNREACHABLE
+
+
+_BEFORE_RCPT = frozenset(("connect", "tls", "ehlo", "auth", "mail"))
+_AFTER_THE_DOT = frozenset(("dot", "done"))
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
+_LONGEST_HINT = timedelta(days=1)
+_HINT = re.compile(
+    r"(?:try again|retry|come back|please wait|wait|greylisted|deferred|resend)[^.;:0-9]{0,40}(?:in|after|for|wait|:|-)?\s*"
+    r"\b(?P<n>\d{1,6})\s*(?P<unit>seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h)\b",
+    re.IGNORECASE,
+)
+
+ACCEPTED = Meaning("accepted", Kind.ACCEPTED, Scope.NONE, Breaker.CLOSES)
+UNANSWERED = Meaning("in_doubt", Kind.IN_DOUBT, Scope.NONE)
+UNREACHABLE = Meaning("unreachable", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True)
+SERVICE_CLOSING = Meaning("service_closing", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True)
+TEMPORARILY_UNAVAILABLE = Meaning("unavailable", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True)
+RATE_LIMITED = Meaning("rate_limited", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True)
+TRANSPORT_REFUSED = Meaning(
+    "transport_refused", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True, alarms=True
+)
+NOT_AUTHORISED = Meaning(
+    "not_authorised", Kind.PERMANENT, Scope.CONFIGURATION, Breaker.OPENS, elsewhere=True, spends=False, alarms=True
+)
+SENDER_REFUSED = Meaning("sender_refused", Kind.PERMANENT, Scope.CONFIGURATION, alarms=True)
+RECIPIENT_DEFERRED = Meaning("recipient_deferred", Kind.TRANSIENT, Scope.RECIPIENT)
+GREYLISTED = Meaning("greylisted", Kind.TRANSIENT, Scope.RECIPIENT, pace=Pace.GREYLISTED)
+MAILBOX_FULL = Meaning("mailbox_full", Kind.TRANSIENT, Scope.RECIPIENT, pace=Pace.HOURS)
+RECIPIENT_REFUSED = Meaning("recipient_refused", Kind.PERMANENT, Scope.RECIPIENT, suppresses=True)
+MESSAGE_REFUSED = Meaning("message_refused", Kind.PERMANENT, Scope.MESSAGE)
+POLICY_REFUSED = Meaning("policy_refused", Kind.PERMANENT, Scope.POLICY, elsewhere=True, alarms=True)
+
+
+def _codes(*codes: int) -> frozenset[int]:
+    return frozenset(codes)
+
+
+def _phases(*phases: str) -> frozenset[str]:
+    return frozenset(phases)
+
+
+def _words(*words: str) -> re.Pattern[str]:
+    return re.compile("|".join(words), re.IGNORECASE)
+
+
+_4YZ = frozenset(range(400, 500))
+_5YZ = frozenset(range(500, 600))
+_GREY = _words(r"gr[ea]y.?list")
+_FULL = _words(
+    r"mailbox (?:is |has been )?(?:full|exceeded)",
+    r"over ?quota",
+    r"quota exceeded",
+    r"out of storage",
+    r"mailbox size",
+)
+_RATE = _words(
+    r"rate.?limit", r"too many", r"too fast", r"too much mail", r"throttl", r"(?:sending|daily|hourly|message|user) (?:sending )?"
+    r"(?:quota|limit)", r"quota (?:is )?exceeded", r"limit (?:is |has been )?(?:exceeded|reached)", r"unusual rate", r"exceeded.{0,40}limit"
+)  # fmt: skip
+_POLICY = _words(
+    r"spam", r"block(?:ed|.?list)", r"black.?list", r"reputation", r"\bpolicy\b", r"dnsbl", r"\brbl\b", r"spamhaus", r"dmarc", r"\bspf\b",
+    r"\bdkim\b", r"relay(?:ing)? (?:is )?(?:not|denied|access)", r"access denied", r"not permitted", r"unsolicited", r"banned", r"virus",
+    r"content rejected", r"prohibited",
+)  # fmt: skip
+
+
+def _e(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+TABLE: tuple[_Row, ...] = (
+    # A server that wants a password, or does not take ours. 454 says that its directory is away, which heals by itself.
+    _Row(NOT_AUTHORISED, codes=_codes(530, 534, 535, 538, 401, 403)),
+    _Row(NOT_AUTHORISED, codes=_5YZ, enhanced=_e(r"5\.7\.[89]")),
+    _Row(NOT_AUTHORISED, codes=_5YZ, phases=_phases("auth")),
+    # 421 is about the connection, in whichever phase it comes.
+    _Row(SERVICE_CLOSING, codes=_codes(421)),
+    # x.2.2, before any word about quota: it is the recipient's, and so is the 4.2.1 that speaks of a rate (Gmail).
+    _Row(MAILBOX_FULL, enhanced=_e(r"[45]\.2\.2")),
+    _Row(GREYLISTED, codes=_4YZ, phases=_phases("rcpt", "data", "dot"), text=_GREY),
+    _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.2\.1")),
+    # A quota of ours: whatever the digit says, it is over tomorrow, and no attempt on this transport is worth making now.
+    _Row(RATE_LIMITED, codes=_codes(429)),
+    _Row(RATE_LIMITED, enhanced=_e(r"4\.5\.3|5\.4\.5|4\.7\.28")),
+    _Row(MAILBOX_FULL, codes=_codes(422, 452, 552), phases=_phases("rcpt", "data", "dot"), text=_FULL),
+    _Row(RATE_LIMITED, codes=_4YZ | _codes(550, 552, 554), text=_RATE),
+    _Row(MAILBOX_FULL, codes=_codes(552), phases=_phases("rcpt")),
+    # The server has no room, or is not itself, wherever it says so; at RCPT only what names the system is about the system.
+    _Row(TEMPORARILY_UNAVAILABLE, codes=_4YZ, enhanced=_e(r"4\.3\.[12]")),
+    _Row(RECIPIENT_DEFERRED, codes=_codes(450, 451, 452), phases=_phases("rcpt")),
+    _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.7\.1"), phases=_phases("rcpt", "data", "dot")),
+    # Whom we say we are.
+    _Row(SENDER_REFUSED, codes=_5YZ, enhanced=_e(r"5\.1\.[78]")),
+    # Nobody there. Only these suppress.
+    _Row(RECIPIENT_REFUSED, codes=_5YZ, enhanced=_e(r"5\.1\.(?:[1236]|10)|5\.2\.1")),
+    _Row(MESSAGE_REFUSED, codes=_5YZ, enhanced=_e(r"5\.3\.4|5\.6\.\d+")),
+    _Row(MESSAGE_REFUSED, codes=_codes(400, 413, 422)),
+    _Row(POLICY_REFUSED, codes=_5YZ, enhanced=_e(r"5\.7\.\d+")),
+    _Row(POLICY_REFUSED, codes=_codes(550, 553, 554), phases=_phases("mail", "rcpt", "data", "dot"), text=_POLICY),
+    # Without an enhanced code that says more. 550 5.0.0 and 5.1.0 are what old servers say of a user that they lack.
+    _Row(RECIPIENT_REFUSED, codes=_codes(550, 551, 553), phases=_phases("rcpt")),
+)
+
+
+def reasons() -> frozenset[str]:
+    """Return every reason that a judgement can give a dead letter."""
+    named: Iterable[Meaning] = (value for value in globals().values() if isinstance(value, Meaning))
+    return frozenset(meaning.reason for meaning in named)

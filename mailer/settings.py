@@ -1,0 +1,130 @@
+"""Settings of the mailer: `OUTBOX_MAIL_…`, `OUTBOX_MAILER_…` and `OUTBOX_CELERY_…`, over outbox.toml, over these defaults."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from mailer.broker_urls import checked_broker
+from mailer.compose import parse_mailbox
+from mailer.errors import AddressRefusedError, HeaderRefusedError, TransportDsnError
+from mailer.transports import open_transport
+from runtime.secrets import SecretUrl
+from runtime.settings import ProcessSettings
+
+
+def _checked_sender(text: str) -> str:
+    try:
+        parse_mailbox(text)
+    except (AddressRefusedError, HeaderRefusedError) as error:
+        raise ValueError(f"expected `address` or `Name <address>`: {error}") from None
+    return text
+
+
+def _checked_transport(dsn: SecretUrl) -> SecretUrl:
+    try:
+        open_transport(dsn.get_secret_value()).close()
+    except TransportDsnError as error:
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        raise ValueError(f"{error}{notes}") from None
+    return dsn
+
+
+def _checked_url(url: SecretUrl | None) -> SecretUrl | None:
+    return None if url is None else SecretUrl(checked_broker(url.get_secret_value()))
+
+
+def _checked_pattern(pattern: str) -> str:
+    # librdkafka takes a subscription for a pattern only if it begins with ^, and would else wait for a topic of that name.
+    if not pattern.startswith("^"):
+        raise ValueError(r"expected a regular expression that begins with ^, such as ^outbox\.event\..*")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from None
+    return pattern
+
+
+class MailerSettings(ProcessSettings):
+    """What consumer, worker and sweeper are told."""
+
+    mail_dsn: Annotated[SecretUrl, AfterValidator(_checked_transport)] = Field(
+        description="Where mail goes: `smtp://user:password@host:587`, `smtps://…`, `file:///folder`, `console:`, `null:`, "
+        "or `failover(a b)`."
+    )
+    mail_from: Annotated[str, AfterValidator(_checked_sender)] = Field(
+        description="Sender of every mail, as `address` or `Name <address>`; its domain ends the Message-IDs."
+    )
+    mail_templates: Path | None = Field(
+        None, description="Folder with one folder a mail; the shipped mails when not given."
+    )
+    mail_backoff_base_seconds: float = Field(
+        30.0, gt=0, description="Longest pause before the first retry; it doubles with each."
+    )
+    mail_backoff_cap_seconds: float = Field(
+        21600.0, gt=0, description="Longest pause before any retry, except where a server asks for a longer one."
+    )
+    mail_lease_seconds: float = Field(
+        300.0,
+        ge=2,
+        description="How long a worker may hold a delivery. It must outlast the slowest reply of a mail server.",
+    )
+    mail_breaker_failures: int = Field(
+        5,
+        ge=1,
+        description="Failures in a row after which a transport is left alone for the backoff's base, then twice that, …",
+    )
+    mail_redact_days: int = Field(
+        30, ge=1, description="Recipient, payload and content of a settled delivery are kept so long."
+    )
+    mail_prune_days: int = Field(
+        90,
+        ge=1,
+        description="Settled deliveries, their attempts included, are kept so long; those with a dead letter stay.",
+    )
+    mail_recipient_secret: SecretStr | None = Field(
+        None,
+        description="Keys the hash that is left of a recipient after redaction; the installation's id when not given. "
+        "Changing it makes every recipient a new one.",
+    )
+    mailer_topics: Annotated[str, AfterValidator(_checked_pattern)] = Field(
+        r"^outbox\.event\..*", description="Topics to consume, as a regular expression that begins with `^`."
+    )
+    mailer_topics_refresh_seconds: float = Field(
+        1.0,
+        ge=0.01,
+        le=3600,
+        description="How often to look for new topics; raise it on clusters with thousands of them.",
+    )
+    mailer_batch_records: int = Field(500, ge=1, le=10_000, description="Most records consumed in one transaction.")
+    mailer_processes: int = Field(2, ge=1, le=64, description="Processes of one worker.")
+    mailer_window: int = Field(
+        8, ge=1, le=100, description="Mails that one process sends at a time; as many are in doubt when it is killed."
+    )
+    mailer_claim: int = Field(50, ge=1, le=1000, description="Most mails claimed for one permit.")
+    mailer_permits: int = Field(8, ge=1, le=1000, description="Most permits of a lane in the broker at a time.")
+    mailer_permit_seconds: float = Field(
+        60.0, ge=1, description="A permit that no worker took for so long counts as lost."
+    )
+    mailer_sweep_seconds: float = Field(
+        1.0, gt=0, le=60, description="How often the sweeper looks for what is due or over."
+    )
+    celery_broker_url: Annotated[SecretUrl | None, AfterValidator(_checked_url)] = Field(
+        None,
+        description="Celery's broker: `pgmq://` (the database itself, when not given), `amqp://` (RabbitMQ) or `redis://`.",
+    )
+
+    @model_validator(mode="after")
+    def _base_below_cap(self) -> Self:
+        if self.mail_backoff_base_seconds > self.mail_backoff_cap_seconds:
+            raise ValueError(
+                f"expected OUTBOX_MAIL_BACKOFF_BASE_SECONDS ({self.mail_backoff_base_seconds:g}) not to exceed "
+                f"OUTBOX_MAIL_BACKOFF_CAP_SECONDS ({self.mail_backoff_cap_seconds:g})"
+            )
+        return self
+
+    @property
+    def broker(self) -> str:
+        """Return the broker's URL; `pgmq://` alone means the database itself."""
+        return self.celery_broker_url.get_secret_value() if self.celery_broker_url else "pgmq://"

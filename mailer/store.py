@@ -1,0 +1,273 @@
+"""The deliveries in PostgreSQL, for a worker: claims, intents and outcomes, each under its token.
+
+Whatever is said twice, because a connection was lost before the answer came, changes nothing the second time: the token
+is gone by then.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Self
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from mailer.database import Connection, Database, rows
+from mailer.delivery import Dead, InDoubt, Retry, Sent, Verdict, state_after
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to attempt one delivery, under its own token."""
+
+    id: int
+    token: UUID
+    message_uuid: UUID
+    event_id: UUID
+    event_type: str
+    aggregate_type: str
+    aggregate_id: str
+    mail: str
+    recipient: str = field(repr=False)
+    locale: str | None
+    payload: object = field(repr=False)
+    attempt: int
+    pinned_transport: str | None
+    content: bytes | None = field(repr=False)
+    claimed_at: datetime
+    left: timedelta
+
+    @classmethod
+    def from_row(cls, row: DictRow) -> Self:
+        """Return the claim that a row of claim.sql is."""
+        return cls(
+            **{name: row[name] for name in _PLAIN_COLUMNS},
+            token=row["claim_token"],
+            payload=json.loads(row["payload"], parse_float=Decimal) if row["payload"] is not None else None,
+            left=timedelta(seconds=row["left_seconds"]),
+        )
+
+
+_PLAIN_COLUMNS = tuple(
+    "id message_uuid event_id event_type aggregate_type aggregate_id mail recipient locale attempt pinned_transport "
+    "content claimed_at".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is about to be sent for a claim, and through which transport first."""
+
+    claim: Claim
+    content: bytes = field(repr=False)
+    version: str | None
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryMade:
+    """One transport's answer, as the attempt's row keeps it; *seconds_ago* is when it began."""
+
+    transport: str
+    phase: str
+    code: int | None
+    enhanced: str | None
+    outcome: str
+    detail: str
+    seconds_ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one claim."""
+
+    claim: Claim
+    verdict: Verdict
+    tries: tuple[TryMade, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """A transport that is not plainly well."""
+
+    name: str
+    breaker: str
+    failures: int
+    retry_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What a window's replies said against a transport."""
+
+    transport: str
+    count: int
+    at_once: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRule:
+    """When a breaker opens, and for how long."""
+
+    threshold: int
+    pause: timedelta
+    pause_cap: timedelta
+
+
+class Store:
+    """What one worker process says to the database."""
+
+    def __init__(self, database: Database, *, worker: str, lease: timedelta, rule: BreakerRule) -> None:
+        """Claim in the name of *worker*, for *lease*."""
+        self._database = database
+        self._worker = worker
+        self._lease = lease
+        self._rule = rule
+
+    def take_permit(self, permit: UUID) -> bool:
+        """Use up *permit*, and return whether it still counted."""
+        return bool(self._database.rows("take_permit", {"id": permit}))
+
+    def claim(self, lane: str, *, limit: int) -> tuple[tuple[Claim, ...], bool]:
+        """Return up to *limit* claims of *lane*, and whether there may be more."""
+        arguments = {"lane": lane, "limit": limit, "worker": self._worker, "lease_seconds": self._lease.total_seconds()}
+        found = self._database.rows("claim", arguments)
+        return tuple(Claim.from_row(row) for row in found if row["state"] == "claimed"), len(found) == limit
+
+    def record(self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]) -> set[int]:
+        """Record *outcomes* and what they say of transports; return the ids whose claim still stood."""
+        return self._database.run(lambda connection: self._record(connection, outcomes, failures, recovered))
+
+    def record_and_intend(
+        self,
+        outcomes: Sequence[Outcome],
+        failures: Sequence[Failures],
+        recovered: Sequence[str],
+        intents: Sequence[Intent],
+    ) -> tuple[set[int], set[int]]:
+        """Record the last window and mark the next one `sending`, in one commit; return the ids that still stood."""
+
+        def work(connection: Connection) -> tuple[set[int], set[int]]:
+            recorded = self._record(connection, outcomes, failures, recovered)
+            found = rows(connection, "intend", _intents(intents, self._lease)) if intents else []
+            return recorded, {row["id"] for row in found}
+
+        return self._database.run(work)
+
+    def release(self, claims: Sequence[Claim], *, pause: timedelta) -> None:
+        """Give *claims* back that nobody was contacted for; they are due after *pause*."""
+        self._database.rows("release", {**_names(claims), "pause_seconds": pause.total_seconds()})
+
+    def breakers(self) -> Mapping[str, BreakerRow]:
+        """Return the transports that are not plainly well, by name."""
+        return {
+            row["name"]: BreakerRow(
+                row["name"], row["breaker"], row["failures"], timedelta(seconds=row["retry_in_seconds"])
+            )
+            for row in self._database.rows("breakers")
+        }
+
+    def probe(self, transport: str) -> bool:
+        """Become the one that tries *transport* again, and return whether we are."""
+        return bool(self._database.rows("probe", {"name": transport, "lease_seconds": self._lease.total_seconds()}))
+
+    def _record(
+        self,
+        connection: Connection,
+        outcomes: Sequence[Outcome],
+        failures: Sequence[Failures],
+        recovered: Sequence[str],
+    ) -> set[int]:
+        recorded: set[int] = set()
+        if outcomes:
+            found = rows(connection, "record", {**_outcomes(outcomes), "worker": self._worker})
+            recorded = {row["id"] for row in found}
+        by_name: dict[str, Failures | None] = {name: None for name in recovered}
+        by_name |= {one.transport: one for one in failures}
+        # In the order of their names, so that two workers cannot wait for one another.
+        for name in sorted(by_name):
+            failed = by_name[name]
+            if failed is None:
+                rows(connection, "transport_recovered", {"name": name})
+            else:
+                rows(connection, "transport_failed", _failed(failed, self._rule))
+        return recorded
+
+
+def _names(claims: Sequence[Claim]) -> dict[str, object]:
+    return {"ids": [claim.id for claim in claims], "tokens": [claim.token for claim in claims]}
+
+
+def _intents(intents: Sequence[Intent], lease: timedelta) -> dict[str, object]:
+    return {
+        **_names([intent.claim for intent in intents]),
+        # What was rendered at the first attempt is there already.
+        "contents": [intent.content if intent.claim.content is None else None for intent in intents],
+        "versions": [intent.version for intent in intents],
+        "transports": [intent.transport for intent in intents],
+        "lease_seconds": lease.total_seconds(),
+    }
+
+
+def _failed(failed: Failures, rule: BreakerRule) -> dict[str, object]:
+    return {
+        "name": failed.transport,
+        "failures": failed.count,
+        "at_once": failed.at_once,
+        "reason": failed.reason,
+        "threshold": rule.threshold,
+        "pause_seconds": rule.pause.total_seconds(),
+        "pause_cap_seconds": rule.pause_cap.total_seconds(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The columns that a verdict sets."""
+
+    spent: int
+    pause: float = 0.0
+    pin: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+    suppress: bool = False
+
+
+def _settled(outcome: Outcome) -> _Settled:
+    match outcome.verdict:
+        case Sent():
+            return _Settled(spent=1)
+        case Retry(pause=pause, spent=spent):
+            # What was in doubt once stays with its transport, however often that one says "later".
+            return _Settled(spent=int(spent), pause=pause.total_seconds(), pin=outcome.claim.pinned_transport)
+        case Dead(reason=reason, detail=detail, suppress=suppress):
+            return _Settled(spent=1, reason=reason, detail=detail, suppress=suppress)
+        case InDoubt(transport=transport):
+            detail = f"no reply after the final dot from {transport}: perhaps it was accepted"
+            return _Settled(spent=1, pin=transport, reason="in_doubt", detail=detail)
+
+
+def _outcomes(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    settled = [_settled(outcome) for outcome in outcomes]
+    tries = [(outcome.claim.id, one) for outcome in outcomes for one in outcome.tries]
+    return {
+        **_names([outcome.claim for outcome in outcomes]),
+        "states": [state_after(outcome.verdict).value for outcome in outcomes],
+        "spent": [one.spent for one in settled],
+        "pauses": [one.pause for one in settled],
+        "pins": [one.pin for one in settled],
+        "reasons": [one.reason for one in settled],
+        "details": [one.detail for one in settled],
+        "suppress": [one.suppress for one in settled],
+        "try_ids": [delivery for delivery, _ in tries],
+        "try_ago": [one.seconds_ago for _, one in tries],
+        "try_transports": [one.transport for _, one in tries],
+        "try_phases": [one.phase for _, one in tries],
+        "try_codes": [one.code for _, one in tries],
+        "try_enhanced": [one.enhanced for _, one in tries],
+        "try_outcomes": [one.outcome for _, one in tries],
+        "try_details": [one.detail for _, one in tries],
+    }

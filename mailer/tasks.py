@@ -1,0 +1,271 @@
+"""Drain a lane: claim what is due, send it window by window, and record what came of it.
+
+A window is what is sent at a time. One commit records the outcomes of the last window and marks the next one `sending`:
+what a crash leaves in doubt is one window at most. A message is sent only while its row says `sending` under our
+token; a row that did not come back was taken over, and we do nothing for it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain, islice
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from mailer.backoff import Backoff
+from mailer.delivery import Dead, Try, judge
+from mailer.errors import UnsendableMailError
+from mailer.reply import OutgoingMessage
+from mailer.routing import Breaker, Route, Wait, route
+from mailer.sending import Made, Sender, against, send
+from mailer.store import BreakerRow, Claim, Failures, Intent, Outcome
+from mailer.telemetry import logger
+
+T = TypeVar("T")
+# Seconds between two tries to reach the database again, while outcomes wait to be recorded.
+_RECONNECT_SECONDS = 0.5
+# A window starts in the first half of the lease, so that its slowest server has the other half.
+_WINDOWS_START_WITHIN = 0.5
+
+
+class Deliveries(Protocol):
+    """What a drain needs of the store: `mailer.store.Store` says what each does."""
+
+    def take_permit(self, permit: UUID) -> bool: ...  # noqa: D102 - the store's words
+    def claim(self, lane: str, *, limit: int) -> tuple[tuple[Claim, ...], bool]: ...  # noqa: D102
+    def record(  # noqa: D102
+        self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]
+    ) -> set[int]: ...
+    def record_and_intend(  # noqa: D102
+        self,
+        outcomes: Sequence[Outcome],
+        failures: Sequence[Failures],
+        recovered: Sequence[str],
+        intents: Sequence[Intent],
+    ) -> tuple[set[int], set[int]]: ...
+    def release(self, claims: Sequence[Claim], *, pause: timedelta) -> None: ...  # noqa: D102
+    def breakers(self) -> Mapping[str, BreakerRow]: ...  # noqa: D102
+    def probe(self, transport: str) -> bool: ...  # noqa: D102
+
+
+class Composer(Protocol):
+    """Makes what is sent of a claim."""
+
+    def content(self, claim: Claim) -> tuple[bytes, str]:
+        """Return the message's bytes and the version of its templates; raise UnsendableMailError if there are none."""
+        ...
+
+    def outgoing(self, claim: Claim, content: bytes) -> OutgoingMessage:
+        """Return the message with its envelope."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much, how long, how often."""
+
+    claim: int
+    window: int
+    lease: timedelta
+    backoff: Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a worker process has to drain with; *wait* waits that many seconds, *jitter* returns one of [0, 1)."""
+
+    store: Deliveries
+    composer: Composer
+    transports: Mapping[str, Sender]
+    executor: Executor
+    pace: Pace
+    jitter: Callable[[], float]
+    wait: Callable[[float], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Going:
+    """A claim that is part of a window, with its way and its bytes."""
+
+    intent: Intent
+    names: tuple[str, ...]
+    message: OutgoingMessage
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What the next commit has to say of the window that was sent last."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    failures: tuple[Failures, ...] = ()
+    recovered: tuple[str, ...] = ()
+
+
+def drain(means: Means, *, lane: str, permit: UUID) -> bool:
+    """Use up *permit* on *lane*, and return whether there is probably more to do."""
+    if not means.store.take_permit(permit):
+        return False
+    claims, more = means.store.claim(lane, limit=means.pace.claim)
+    if claims:
+        _Batch(means, claims).deliver()
+        logger().debug("mailer.permit.ended", lane=lane, claimed=len(claims))
+    return more
+
+
+class _Batch:
+    """The claims of one permit, on their way."""
+
+    def __init__(self, means: Means, claims: Sequence[Claim]) -> None:
+        self._means = means
+        self._claims = deque(claims)
+        self._began = time.monotonic()
+        self._contents: dict[int, tuple[bytes, str | None] | Dead] = {}
+        self._log = logger()
+
+    def deliver(self) -> None:
+        """Send every claim, window by window; what there is no time or no transport for goes back to the queue."""
+        past = _Past()
+        while self._claims:
+            if past.failures or past.recovered:  # the next window is to know
+                self._record(past)
+                past = _Past()
+            if self._elapsed() > self._means.pace.lease * _WINDOWS_START_WITHIN:
+                self._release(list(self._claims), timedelta(0))
+                break
+            breakers = self._means.store.breakers()
+            window, probing, dead = self._next_window(breakers)
+            stands = self._intend(past, window, dead)
+            past = self._send([one for one in window if one.intent.claim.id in stands], breakers, probing)
+        self._record(past)
+
+    # ---------------------------------------------------------------------------------------- what goes next
+
+    def _next_window(self, breakers: Mapping[str, BreakerRow]) -> tuple[list[_Going], str | None, list[Outcome]]:
+        """Take the next window off the claims: what goes, what is being probed, and what cannot be made at all."""
+        states = {row.name: Breaker(row.breaker, row.retry_in) for row in breakers.values()}
+        way = self._way(states, None)
+        if isinstance(way, Wait):
+            waiting, self._claims = list(self._claims), deque()
+            self._release(waiting, way.pause)
+            return [], None, []
+        window: list[_Going] = []
+        dead: list[Outcome] = []
+        for claim in self._take(1 if way.probing else self._means.pace.window):
+            own = self._way(states, claim.pinned_transport) if claim.pinned_transport in self._means.transports else way
+            content = self._content(claim)
+            if isinstance(own, Wait):
+                self._release([claim], own.pause)
+            elif isinstance(content, Dead):
+                dead.append(Outcome(claim, content))
+            else:
+                intent = Intent(claim, *content, own.names[0])
+                window.append(_Going(intent, own.names, self._means.composer.outgoing(claim, content[0])))
+        return window, way.probing, dead
+
+    def _way(self, states: Mapping[str, Breaker], pinned: str | None) -> Route | Wait:
+        return route(tuple(self._means.transports), breakers=states, probe=self._means.store.probe, pinned=pinned)
+
+    def _take(self, count: int) -> list[Claim]:
+        return [self._claims.popleft() for _ in range(min(count, len(self._claims)))]
+
+    def _content(self, claim: Claim) -> tuple[bytes, str | None] | Dead:
+        """Return what is sent of *claim*: what was rendered at its first attempt, or else what is rendered now."""
+        if claim.id not in self._contents:
+            self._contents[claim.id] = self._made(claim)
+        return self._contents[claim.id]
+
+    def _made(self, claim: Claim) -> tuple[bytes, str | None] | Dead:
+        if claim.content is not None:
+            return claim.content, None
+        try:
+            return self._means.composer.content(claim)
+        except UnsendableMailError as error:
+            return Dead("unsendable", str(error))
+
+    # ----------------------------------------------------------------------------------- sending and judging
+
+    def _send(self, window: Sequence[_Going], breakers: Mapping[str, BreakerRow], probing: str | None) -> _Past:
+        """Send *window* in threads; while they wait for servers, render the next one."""
+        senders = self._means.transports
+        waiting = [
+            self._means.executor.submit(send, one.message, [senders[name] for name in one.names]) for one in window
+        ]
+        for claim in islice(self._claims, self._means.pace.window):
+            self._content(claim)
+        made = [future.result() for future in waiting]
+        failures, recovered = against(chain.from_iterable(made), breakers=breakers, probing=probing)
+        outcomes = tuple(self._outcome(one.intent.claim, tries) for one, tries in zip(window, made, strict=True))
+        return _Past(outcomes, failures, recovered)
+
+    def _outcome(self, claim: Claim, made: Sequence[Made]) -> Outcome:
+        now = time.monotonic()
+        verdict = judge(
+            [Try(one.reply.transport, one.judgement, one.reply.text) for one in made],
+            attempt=claim.attempt + 1,
+            left=claim.left - self._elapsed(),
+            backoff=self._means.pace.backoff,
+            jitter=self._means.jitter(),
+        )
+        for one in made:
+            if one.judgement.meaning.alarms:
+                self._log.warning(
+                    "mailer.transport.alarmed",
+                    transport=one.reply.transport,
+                    reason=one.judgement.meaning.reason,
+                    code=one.reply.code,
+                    enhanced_code=one.reply.enhanced,
+                )
+        return Outcome(claim, verdict, tuple(one.kept(now) for one in made))
+
+    # ---------------------------------------------------------------------------------------------- recording
+
+    def _intend(self, past: _Past, window: Sequence[_Going], dead: Sequence[Outcome]) -> set[int]:
+        """Record *past* and the *dead*, and mark *window* as being sent; return the ids of it that still stand."""
+        outcomes = (*past.outcomes, *dead)
+        intents = [one.intent for one in window]
+        recorded, stands = self._insist(
+            lambda: self._means.store.record_and_intend(outcomes, past.failures, past.recovered, intents)
+        )
+        self._tell(outcomes, recorded)
+        return stands
+
+    def _record(self, past: _Past) -> None:
+        if past != _Past():
+            recorded = self._insist(lambda: self._means.store.record(past.outcomes, past.failures, past.recovered))
+            self._tell(past.outcomes, recorded)
+
+    def _release(self, claims: Sequence[Claim], pause: timedelta) -> None:
+        self._insist(lambda: self._means.store.release(claims, pause=pause))
+
+    def _insist(self, say: Callable[[], T]) -> T:
+        """Return what *say* returns, saying it again while the database is away and our leases may still stand."""
+        while True:
+            try:
+                return say()
+            except psycopg.OperationalError as error:
+                if self._elapsed() > self._means.pace.lease:
+                    raise
+                self._log.warning("mailer.database.lost", error=type(error).__name__)
+                self._means.wait(_RECONNECT_SECONDS)
+
+    def _tell(self, outcomes: Sequence[Outcome], recorded: set[int]) -> None:
+        for outcome in outcomes:
+            claim = outcome.claim
+            if claim.id not in recorded:
+                self._log.warning("mailer.claim.lost", delivery=claim.id, event_id=str(claim.event_id))
+            elif isinstance(outcome.verdict, Dead):
+                self._log.warning(
+                    "mailer.delivery.gave_up",
+                    delivery=claim.id,
+                    event_id=str(claim.event_id),
+                    mail=claim.mail,
+                    reason=outcome.verdict.reason,
+                )
+
+    def _elapsed(self) -> timedelta:
+        return timedelta(seconds=time.monotonic() - self._began)

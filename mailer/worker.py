@@ -1,0 +1,145 @@
+"""A worker process: its connection, its transports, its threads; made after the fork, for neither survives one."""
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+import psycopg
+
+from mailer.backoff import Backoff
+from mailer.compose import compose, parse_mailbox
+from mailer.database import Database
+from mailer.errors import MailFolderError, UnsendableMailError
+from mailer.permits import Permits, Publish
+from mailer.rendering import Library
+from mailer.reply import OutgoingMessage
+from mailer.settings import MailerSettings
+from mailer.store import BreakerRule, Claim, Store
+from mailer.tasks import Means, Pace, drain
+from mailer.telemetry import logger
+from mailer.transports import Transport, open_transport
+from runtime.errors import DatabaseUnavailableError
+
+# However long a transport has been away, it is tried again this often.
+_LONGEST_BREAKER_PAUSE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryComposer:
+    """Renders and composes by the library of mails."""
+
+    library: Library
+    sender: str
+
+    def content(self, claim: Claim) -> tuple[bytes, str]:
+        """Return the message's bytes and the version of its templates; raise UnsendableMailError if there are none."""
+        try:
+            mail = self.library.folder(claim.mail).mail
+            rendered = self.library.render(
+                claim.mail, payload=_mapping(claim.payload), event=_facts(claim), locale=claim.locale
+            )
+            content = compose(
+                rendered,
+                message_id=self._message_id(claim),
+                sender=self.sender,
+                recipient=claim.recipient,
+                date=claim.claimed_at,
+            )
+        except MailFolderError as error:
+            raise UnsendableMailError(str(error)) from error
+        except RecursionError:
+            raise UnsendableMailError("its payload is nested too deep to be rendered") from None
+        return content, mail.version
+
+    def outgoing(self, claim: Claim, content: bytes) -> OutgoingMessage:
+        """Return the message with its envelope."""
+        return OutgoingMessage(
+            sender=parse_mailbox(self.sender).address,
+            recipient=claim.recipient,
+            content=content,
+            message_id=self._message_id(claim),
+        )
+
+    def _message_id(self, claim: Claim) -> str:
+        domain = parse_mailbox(self.sender).address.rpartition("@")[2]
+        return f"<{claim.message_uuid}@{domain.encode('idna').decode('ascii')}>"
+
+
+def _mapping(payload: object) -> dict[str, object]:
+    if not isinstance(payload, dict):
+        raise UnsendableMailError("its payload was redacted, or is no JSON object")
+    return cast("dict[str, object]", payload)
+
+
+def _facts(claim: Claim) -> dict[str, object]:
+    return {
+        "event_id": str(claim.event_id),
+        "type": claim.event_type,
+        "aggregate_type": claim.aggregate_type,
+        "aggregate_id": claim.aggregate_id,
+    }
+
+
+def breaker_rule(settings: MailerSettings) -> BreakerRule:
+    """Return when a breaker opens: its pauses grow as the backoff does, for the same reason."""
+    pause = timedelta(seconds=settings.mail_backoff_base_seconds)
+    cap = min(_LONGEST_BREAKER_PAUSE, timedelta(seconds=settings.mail_backoff_cap_seconds))
+    return BreakerRule(settings.mail_breaker_failures, pause, max(pause, cap))
+
+
+class WorkerProcess:
+    """What one process drains with."""
+
+    def __init__(self, settings: MailerSettings, library: Library, publish: Publish) -> None:
+        """Open the transports; nothing is connected before the first permit."""
+        self._database = Database(settings.database_url, name="outbox mailer work")
+        self._transports: tuple[Transport, ...] = open_transport(settings.mail_dsn.get_secret_value()).children
+        self._executor = ThreadPoolExecutor(settings.mailer_window, thread_name_prefix="sending")
+        lease = timedelta(seconds=settings.mail_lease_seconds)
+        self._permits = Permits(self._database, publish, cap=settings.mailer_permits, claim=settings.mailer_claim)
+        self._means = Means(
+            store=Store(self._database, worker=_worker_name(), lease=lease, rule=breaker_rule(settings)),
+            composer=LibraryComposer(library, settings.mail_from),
+            transports={transport.name: transport for transport in self._transports},
+            executor=self._executor,
+            pace=Pace(
+                claim=settings.mailer_claim,
+                window=settings.mailer_window,
+                lease=lease,
+                backoff=Backoff(
+                    timedelta(seconds=settings.mail_backoff_base_seconds),
+                    timedelta(seconds=settings.mail_backoff_cap_seconds),
+                ),
+            ),
+            jitter=random.SystemRandom().random,
+            wait=threading.Event().wait,
+        )
+
+    def drain(self, lane: str, permit: UUID) -> None:
+        """Use up *permit*; when there is more to do, issue the next one. A database that is away ends it."""
+        try:
+            if drain(self._means, lane=lane, permit=permit):
+                self._permits.issue({lane: 1})
+        except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnavailableError) as error:
+            # Nothing to save: claims run out and go back, and the sweeper issues permits when the database is there.
+            logger().warning("mailer.database.lost", error=type(error).__name__)
+
+    def close(self) -> None:
+        """End threads, sessions and the connection."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        for transport in self._transports:
+            close: Callable[[], None] | None = getattr(transport, "close", None)
+            if close is not None:
+                close()
+        self._database.close()
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
