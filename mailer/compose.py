@@ -30,7 +30,9 @@ from mailer.errors import AddressRefusedError, HeaderRefusedError
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 # C0 with the tab, DEL, C1 with NEL, and the two separators that some programs take for line breaks.
 _LINE_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_ENCODED_WORD = re.compile(r"=\?[^?]*\?[BbQq]\?[^?]*\?=")
+# How an encoded word begins. Programs differ in where one ends (Python's takes question marks inside), so whatever has
+# this is decoded to be checked, and encoded once more to be shown as it was written.
+_ENCODED_WORD = "=?"
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 _MAILBOX = re.compile(r"(?P<display>[^<>]*?)\s*<(?P<address>[^<>]*)>")
 _EOL = re.compile(r"\r\n|\r|\n")
@@ -202,7 +204,7 @@ def _addable(name: str) -> bool:
 
 def _encoded(value: str) -> str:
     """Return *value* as it stands in a header: as it is where a reader sees exactly that, else as encoded words."""
-    if not value.isascii() or _ENCODED_WORD.search(value) or value != value.strip():
+    if not value.isascii() or _ENCODED_WORD in value or value != value.strip():
         return _encoded_words(value)
     if len(value) <= _SHORT:
         return value
@@ -229,7 +231,7 @@ def _shown(mailbox: Mailbox) -> str:
     address = _octets(wire_address(mailbox.address))
     if not mailbox.display:
         return address
-    if mailbox.display.isascii() and not _ENCODED_WORD.search(mailbox.display):
+    if mailbox.display.isascii() and _ENCODED_WORD not in mailbox.display:
         quoted = mailbox.display.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{quoted}" <{address}>'
     return f"{_encoded_words(mailbox.display)} <{address}>"
@@ -250,7 +252,7 @@ def _octets(text: str) -> str:
 
 
 def _decoded(name: str, value: str) -> str:
-    if not _ENCODED_WORD.search(value):
+    if _ENCODED_WORD not in value:
         return value
     try:
         parts = decode_header(value)

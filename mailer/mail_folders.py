@@ -135,7 +135,7 @@ def _folder(path: Path, *, texts: Mapping[str, str], base: str) -> MailFolder:
     if not is_mail_name(name):
         raise MailFolderError(str(path), "expected a folder name of lower-case letters, digits and _, 63 at most")
     if not (path / MAIL_TOML).is_file():
-        raise MailFolderError(str(path), f"{MAIL_TOML} is missing")
+        raise MailFolderError(str(path / MAIL_TOML), "is missing; it says which event the mail answers")
     own = sorted((file, text) for file, text in texts.items() if file.startswith(f"{name}/"))
     for needed in (SUBJECT, BODY_TEXT):
         if f"{name}/{needed}" not in texts:

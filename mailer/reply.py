@@ -91,7 +91,7 @@ def scrub(text: str, *, recipient: str = "") -> str:
     text = _CONTROL.sub(" ", text[: 2 * _LONGEST_TEXT])
     local = recipient.rpartition("@")[0]
     if recipient:
-        text = re.sub(re.escape(recipient), "<address>", text, flags=re.IGNORECASE)
+        text = re.sub(f"<?{re.escape(recipient)}>?", "<address>", text, flags=re.IGNORECASE)
     text = _ADDRESS.sub("<address>", text)
     if len(local) >= _SHORTEST_LOCAL_PART:
         text = re.sub(rf"(?<![\w.+-]){re.escape(local)}(?![\w.+-])", "<address>", text, flags=re.IGNORECASE)
