@@ -1,8 +1,7 @@
 """Bring a database to the schema of this release, say how far it is, or take the schema away again.
 
 Two runs at once are safe: an advisory lock lets one migrate, and the other finds nothing left to do. No statement waits
-longer than `LOCK_TIMEOUT` for a lock, since whoever comes behind a waiting `alter table` waits with it: it gives way
-and tries again.
+long for a lock, since whoever comes behind a waiting `alter table` waits with it: it gives way and tries again.
 """
 
 import io
@@ -29,11 +28,17 @@ from runtime.connecting import connect
 
 Result = TypeVar("Result")
 
-LOCK_TIMEOUT = "5s"
-TRIES = 12  # times LOCK_TIMEOUT: a minute, in which a host's transaction or another run should have ended
 LOCK_SPACE = 0x6F75746D  # "outm": the advisory lock (space, 1) is held while migrating
 OLDEST_SERVER = 140000
 VERSION_SCHEMA = "outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a statement waits for a lock, and how often: a minute, in which a host's transaction should end."""
+
+    lock_timeout: str = "5s"
+    tries: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +51,21 @@ class SchemaState:
     ahead: bool
 
 
-def upgrade(dsn: str, *, to: str = "head") -> tuple[str, ...]:
+def upgrade(dsn: str, *, to: str = "head", patience: Patience = Patience()) -> tuple[str, ...]:
     """Bring the database at *dsn* to revision *to*; return the revisions that it lacked."""
-    with connected(dsn, to_change=True) as connection:
+    with connected(dsn, to_change=patience) as connection:
         before = state_of(connection)
         if to == "head" and before.ahead:
             return ()  # a newer release has migrated already: our code runs on its schema
-        _patiently(lambda: command.upgrade(_config(connection), to))
+        _patiently(lambda: command.upgrade(_config(connection), to), patience)
         after = state_of(connection)
     return tuple(revision for revision in before.pending if revision not in after.pending)
 
 
-def downgrade(dsn: str, *, to: str = "base") -> None:
+def downgrade(dsn: str, *, to: str = "base", patience: Patience = Patience()) -> None:
     """Take the database at *dsn* back to revision *to*, with whatever is in it; with `base` the schema goes too."""
-    with connected(dsn, to_change=True) as connection:
-        _patiently(lambda: command.downgrade(_config(connection), to))
+    with connected(dsn, to_change=patience) as connection:
+        _patiently(lambda: command.downgrade(_config(connection), to), patience)
         if to == "base":
             run_on(connection, statement("schema_down.sql"))
             connection.commit()
@@ -103,7 +108,7 @@ def state_of(connection: Connection) -> SchemaState:
 
 
 @contextmanager
-def connected(dsn: str, *, to_change: bool = False) -> Iterator[Connection]:
+def connected(dsn: str, *, to_change: Patience | None = None) -> Iterator[Connection]:
     """Yield a connection of SQLAlchemy to *dsn*; *to_change* holds the lock of migrations until the end."""
     engine = create_engine("postgresql+psycopg://", creator=lambda: _open(dsn, to_change=to_change), poolclass=NullPool)
     with warnings.catch_warnings(), engine.connect() as connection, _known_revisions():
@@ -128,14 +133,14 @@ def _known_revisions() -> Iterator[None]:
         raise UnknownRevisionError(str(error).rpartition(" ")[2].strip("'"), newest) from error
 
 
-def _open(dsn: str, *, to_change: bool) -> psycopg.Connection:
+def _open(dsn: str, *, to_change: Patience | None) -> psycopg.Connection:
     connection = connect(dsn, application_name="outbox migrate", autocommit=True)
     try:
         _require_server(connection)
         # Whatever a host has on its search path, our statements mean PostgreSQL's own functions.
         connection.execute("select set_config('search_path', 'pg_catalog', false)")
-        if to_change:
-            _lock(connection)
+        if to_change is not None:
+            _lock(connection, to_change)
         connection.autocommit = False
     except BaseException:
         connection.close()
@@ -148,15 +153,15 @@ def _require_server(connection: psycopg.Connection) -> None:
         raise ServerUnfitError("PostgreSQL 14 or newer", str(connection.info.server_version // 10000))
 
 
-def _lock(connection: psycopg.Connection) -> None:
+def _lock(connection: psycopg.Connection, patience: Patience) -> None:
     """Wait for the right to migrate; it ends with the connection."""
     if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
         error = ServerUnfitError("a server that can be written to", "a standby")
         error.add_note("name the primary in OUTBOX_DATABASE_URL, or add target_session_attrs=read-write")
         raise error
     connection.add_notice_handler(_tell)
-    connection.execute("select set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
-    _patiently(lambda: connection.execute("select pg_advisory_lock(%s, 1)", [LOCK_SPACE]))
+    connection.execute("select set_config('lock_timeout', %s, false)", [patience.lock_timeout])
+    _patiently(lambda: connection.execute("select pg_advisory_lock(%s, 1)", [LOCK_SPACE]), patience)
 
 
 def _tell(notice: errors.Diagnostic) -> None:
@@ -166,9 +171,9 @@ def _tell(notice: errors.Diagnostic) -> None:
         logging.getLogger(__name__).warning("%s%s", notice.message_primary, hint)
 
 
-def _patiently(step: Callable[[], Result]) -> Result:
+def _patiently(step: Callable[[], Result], patience: Patience) -> Result:
     """Return what *step* returns, after as many tries as the locks of others make necessary."""
-    for left in reversed(range(TRIES)):
+    for left in reversed(range(patience.tries)):
         try:
             return step()
         except (DBAPIError, psycopg.Error) as error:
@@ -178,13 +183,13 @@ def _patiently(step: Callable[[], Result]) -> Result:
             if not isinstance(cause, errors.LockNotAvailable | errors.DeadlockDetected):
                 raise
             if not left:
-                raise _locked_out(cause) from error
+                raise _locked_out(cause, patience) from error
             logging.getLogger(__name__).warning("a lock is held by someone else; trying %d times more", left)
     raise AssertionError("the last try returned or raised")
 
 
-def _locked_out(cause: psycopg.Error) -> LockedOutError:
-    error = LockedOutError(TRIES, LOCK_TIMEOUT, cause.diag.message_primary or str(cause))
+def _locked_out(cause: psycopg.Error, patience: Patience) -> LockedOutError:
+    error = LockedOutError(patience.tries, patience.lock_timeout, cause.diag.message_primary or str(cause))
     error.add_note("look for what is open for long: select * from pg_stat_activity order by xact_start")
     return error
 
