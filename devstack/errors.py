@@ -18,9 +18,8 @@ class ServerFailedError(DevstackError):
 
     def __post_init__(self) -> None:
         """Show the end of the log beside the error, since the folder may be gone when somebody reads it."""
-        self.add_note(f"log: {self.log}")
-        if tail := last_lines(self.log):
-            self.add_note(f"its last lines:\n{tail}")
+        tail = last_lines(self.log)
+        self.add_note(f"see its log {self.log}, which ends with:\n{tail}" if tail else f"its log: {self.log}")
 
     def __str__(self) -> str:
         return f"{self.server} {self.problem}"

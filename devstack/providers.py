@@ -1,7 +1,7 @@
 """Who provides a server: the address given, else a server embedded here, else a container.
 
-The chain is walked for each server by itself: with OUTBOX_KAFKA_BOOTSTRAP given and no OUTBOX_DATABASE_URL, Kafka is the given
-one and PostgreSQL is embedded. OUTBOX_PROVIDER forces one provider for all.
+The chain is walked for each server by itself: with OUTBOX_KAFKA_BOOTSTRAP given and no OUTBOX_DATABASE_URL, Kafka is
+the given one and PostgreSQL is embedded. OUTBOX_PROVIDER forces one provider for all.
 """
 
 import sys

@@ -56,9 +56,9 @@ class Stack:
             sink = launch(lambda: SinkProcess.started(folder), wanted=smtp)
             return cls(
                 folder=folder,
-                postgres=database and database.result(),
-                kafka=broker and broker.result(),
-                sink=sink and sink.result(),
+                postgres=database.result() if database else None,
+                kafka=broker.result() if broker else None,
+                sink=sink.result() if sink else None,
                 _closers=closers.pop_all(),
             )
 

@@ -1,15 +1,16 @@
-"""Servers and databases for the tests. A server starts when the first test asks for it: a run of unit tests starts none."""
+"""Servers and databases for the tests.
 
-import os
+A server starts when the first test asks for it: a run of unit tests starts none.
+"""
+
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from devstack import Stack, providers
 from devstack.sink import Sink
+from devstack.versions import versioned
 from tests.support.servers import Databases
 
 
@@ -24,11 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Iterator[providers.Postgres]:
-    """A server: `.dsn` of its superuser, `.stop()`, `.start()`, `.crash()`. It survives its own crash, so fsync is off."""
+    """A server: `.dsn` of its superuser, `.stop()`, `.start()`, `.crash()`. Without fsync: it outlives its own crash."""
     version = pytestconfig.getoption("--postgres-version")
     if version:
-        from devstack.postgres import versioned
-
         with versioned(version) as server:
             yield server
         return
@@ -39,7 +38,8 @@ def postgres(pytestconfig: pytest.Config) -> Iterator[providers.Postgres]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[providers.Kafka]:
-    """A broker: `.bootstrap`, `.stop()`, `.start()`, `.crash()`. Topics are shared by all tests: see `aggregate_type`."""
+    """A broker: `.bootstrap`, `.stop()`, `.start()`, `.crash()`. Topics are shared by all tests: see
+    `aggregate_type`."""
     with Stack.start(postgres=False, smtp=False) as stack:
         assert stack.kafka is not None
         yield stack.kafka
@@ -82,6 +82,6 @@ def aggregate_type() -> str:
 
 def _migrate(dsn: str) -> None:
     """Bring the database at *dsn* to the schema of this release."""
-    from console.migrate import upgrade
+    from console.migrate import upgrade  # noqa: PLC0415 - SQLAlchemy and alembic, which unit tests do not wait for
 
     upgrade(dsn)

@@ -111,7 +111,7 @@ class Mailbox:
             self._size = 0
 
     def wait(self, count: int, *, timeout_seconds: float, recipient: str | None = None) -> list[Mail]:
-        """Return the mails (for *recipient*) once there are *count* of them; raise TimeoutError when they do not come."""
+        """Return the mails (for *recipient*) once there are *count*; raise TimeoutError when they do not come."""
         with self._changed:
             if self._changed.wait_for(lambda: len(self.all(recipient=recipient)) >= count, timeout_seconds):
                 return self.all(recipient=recipient)

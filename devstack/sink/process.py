@@ -47,10 +47,11 @@ class SinkProcess:
         self._process.end(signal.SIGTERM, timeout_seconds=10)
 
     def _answers(self) -> bool:
-        return all(_listens(port) for port in (self.port, self.http_port))
+        return all(listens(port) for port in (self.port, self.http_port))
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Say whether somebody takes connections at *port* of 127.0.0.1."""
     with contextlib.suppress(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
         return True

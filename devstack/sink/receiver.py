@@ -18,7 +18,7 @@ HOST_NAME = "sink.localhost"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the sink offers and demands: a certificate for STARTTLS, whether it is required, and logins that it takes."""
+    """What the sink offers and demands: STARTTLS with a certificate, whether it must be used, logins, and limits."""
 
     tls: ssl.SSLContext | None = None
     require_tls: bool = False
@@ -91,15 +91,14 @@ class Handler:
 
     def _keep(self, session: Session, envelope: Envelope) -> bool:
         """Put the mail into the box; False means that it is full."""
-        content = envelope.original_content or b""
-        login = session.auth_data.login.decode() if isinstance(session.auth_data, LoginPassword) else None
+        auth: object = session.auth_data
         kept = self._mailbox.add(
-            received_at=datetime.now(UTC),  # noqa: TID251  the mail's own time of arrival, for people
+            received_at=datetime.now(UTC),
             sender=envelope.mail_from or "",
             recipients=tuple(envelope.rcpt_tos),
-            source=content,
-            tls=session.ssl is not None,
-            login=login,
+            source=_bytes(envelope),
+            tls=bool(session.ssl),
+            login=auth.login.decode() if isinstance(auth, LoginPassword) else None,
         )
         return kept is not None
 
@@ -147,6 +146,11 @@ class Connection(SMTP):
             await self.push(line)
             return
         await super().smtp_DATA(arg)
+
+
+def _bytes(envelope: Envelope) -> bytes:
+    """Return the message as it came."""
+    return envelope.original_content or b""
 
 
 async def _act(server: SMTP, reply: Reply) -> str | None:

@@ -1,7 +1,8 @@
 """What the sink answers: accept, unless a script for the recipient says otherwise.
 
-A script is a list of replies, one for each time that its phase is reached; **the last one repeats**. So `["550 5.1.1 no such
-user"]` bounces for ever, and `["451 4.7.1 later", "451 4.7.1 later", "ok"]` takes the third attempt. A reply is one of
+A script is a list of replies, one for each time that its phase is reached; **the last one repeats**. So `["550 5.1.1 no
+such user"]` bounces for ever, and `["451 4.7.1 later", "451 4.7.1 later", "ok"]` takes the third attempt. A reply is
+one of
 
     ok                       go on (at the dot: accept)
     NNN text                 that reply; 421 also closes the connection
@@ -10,7 +11,8 @@ user"]` bounces for ever, and `["451 4.7.1 later", "451 4.7.1 later", "ok"]` tak
     hang                     say nothing until the client gives up
     keep hang                at the dot: accept the mail, then say nothing
 
-Phases: `mail` (MAIL FROM), `rcpt` (RCPT TO), `data` (the DATA command), `dot` (after the final dot). Recipient `*` means any.
+Phases: `mail` (MAIL FROM), `rcpt` (RCPT TO), `data` (the DATA command), `dot` (after the final dot). Recipient `*`
+means any.
 """
 
 import re

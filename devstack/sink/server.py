@@ -73,7 +73,7 @@ class Sink:
         return self.mailbox.wait(count, timeout_seconds=timeout_seconds, recipient=recipient)
 
     def script(self, recipient: str, replies: Sequence[str], *, phase: Phase | str = Phase.RCPT) -> None:
-        """Answer *replies* to *recipient* (`*`: any) at *phase*, one each time; the last one repeats (see `sink.script`)."""
+        """Answer *replies* to *recipient* (`*`: any) at *phase*, in turn; the last one repeats: see `script.py`."""
         self.replies.set(recipient, replies, phase=phase)
 
     def clear(self) -> None:

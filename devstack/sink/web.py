@@ -4,12 +4,12 @@
     GET  /mails/ID[?view=text]       one mail: HTML (in a sandboxed frame), text or source
     GET  /mails/ID/html|text|source  the parts themselves
     GET  /api/mails[?recipient=…]    as JSON · GET /api/mails/ID · DELETE /api/mails forgets them
-    POST /api/scripts                {"recipient": …, "replies": […], "phase": "rcpt"} · DELETE forgets them
+    POST /api/scripts                take {"recipient": …, "replies": […], "phase": "rcpt"} · DELETE forgets
     GET  /api/traffic                counts of connections and commands
 
-Mails come from anywhere, so they are treated as hostile: their HTML is served under a policy that forbids scripts, forms
-and loading, whether framed or opened by itself. Other sites cannot read or write through a browser either: requests must
-name a loopback host, and those that change something must be JSON, which a foreign page may not send.
+Mails come from anywhere, so they are treated as hostile: their HTML is served under a policy that forbids scripts,
+forms and loading, whether framed or opened by itself. Other sites cannot read or write through a browser either:
+requests must name a loopback host, and those that change something must be JSON, which a foreign page may not send.
 """
 
 from email.utils import format_datetime
