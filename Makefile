@@ -41,8 +41,8 @@ test-versions: setup ## run what touches SQL on PostgreSQL 14 to 17 (VERSIONS="1
 	@set -e; for version in $(VERSIONS); do echo "PostgreSQL $$version"; \
 	  $(BIN)/python -m pytest --postgres-version $$version -m versions $(ARGS); done
 
-chaos: setup ## publish and mail while processes are killed, then count
-	@$(BIN)/python -m tests.chaos $(ARGS)
+chaos: setup ## kill relays and workers at random, then count (SECONDS=300 SEED=7)
+	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: setup ## measure throughput and latency
 	@$(BIN)/python -m bench $(ARGS)
