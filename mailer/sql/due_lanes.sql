@@ -9,5 +9,5 @@ with recursive lanes as (
 select lanes.lane, (select count(*) from (
     select from outbox.delivery d
     where d.state = 'queued' and d.lane = lanes.lane and d.next_attempt_at <= now()
-    limit %(limit)s) as some)::int as due
+    limit %(limit)s) as counted)::int as due
 from lanes where lanes.lane is not null
