@@ -7,8 +7,8 @@ cloudevents-binary      value: the payload's bytes · headers: CloudEvents attri
 cloudevents-structured  value: a CloudEvents JSON object with the payload's text in `data`
 debezium                value: the payload's bytes · headers `eventType` and `aggregateType`
 
-`encode` is the relay's hot path: 4 µs with a traceparent, of which the text of the time takes 1.5 and the event's headers
-1.2. That is why StoredEvent and Record are tuples (frozen dataclasses take three times as long to construct) and why
+`encode` is the relay's hot path: 4 µs with a traceparent, of which the text of the time takes 1.5 and the headers 1.2.
+That is why StoredEvent and Record are tuples (frozen dataclasses take three times as long to construct) and why
 everything that depends on the event's types alone is made once.
 """
 
