@@ -5,9 +5,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NOTHING = "–"  # noqa: RUF001 - a dash where there is no value, as tables print it
 
@@ -99,3 +103,8 @@ def stderr() -> Console:
 def counted(number: int, thing: str, things: str | None = None) -> str:
     """Return "1 dead letter", "2 dead letters"."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def fields(value: "DataclassInstance") -> dict[str, object]:
+    """Return the fields of a dataclass by name."""
+    return asdict(value)

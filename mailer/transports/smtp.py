@@ -110,6 +110,16 @@ class SmtpTransport:
         for session, _ in idle:
             session.close()
 
+    def probe(self) -> str | None:
+        """Return why no session comes about, sign-in included; nothing when one does. No message is sent."""
+        try:
+            SmtpSession(self._settings, deadline=time.monotonic() + self._settings.connect_seconds).close()
+        except SessionFailedError as failure:
+            # No message, so no recipient: nothing in the answer is a person's.
+            reply = failure.reply(self.name, "")
+            return f"{failure.phase}: {reply.code or ''} {reply.text}".replace(":  ", ": ")
+        return None
+
     def _send(self, message: OutgoingMessage, deadline: float) -> Reply:
         if (session := self._reused()) is not None:
             with self._lent(session):

@@ -1,0 +1,4 @@
+-- Who this database says it is, and who the server is. No row: the migration did not end.
+select m.install_id::text as install, m.generation as gen, m.sysid, m.shards, c.system_identifier as server_sysid,
+  (select bool_or(bootstrapped) from outbox.shard) as bootstrapped
+from outbox.meta as m, pg_control_system() as c
