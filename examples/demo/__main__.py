@@ -16,6 +16,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
+
 from devstack import Stack
 from examples.demo.processes import DemoError, Processes
 from examples.demo.story import Story
@@ -44,7 +46,7 @@ def main() -> int:
     try:
         with contextlib.ExitStack() as stack:
             return _run(stack, logs=logs, stop=stop, once=arguments.once)
-    except DemoError as error:
+    except (DemoError, httpx.HTTPError) as error:
         print(f"\nerror: {error}\n  fix: the logs of every process are in {logs.resolve()}", file=sys.stderr)
         return 1
 

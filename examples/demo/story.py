@@ -40,7 +40,9 @@ class Story:
         self._servers = servers
         self._processes = processes
         self._sink = SinkClient(servers.inbox_url)
-        self._http = httpx.Client(base_url=processes.application_url, timeout=10)
+        # A connection a request: the application closes the one on which a request failed, at its own time.
+        headers = {"Connection": "close"}
+        self._http = httpx.Client(base_url=processes.application_url, timeout=10, headers=headers, trust_env=False)
         self._started = time.monotonic()
         self._ids: dict[str, str] = {}
 
