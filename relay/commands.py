@@ -1,15 +1,20 @@
 """`outbox relay …` and `outbox topics …`: what an operator, cron or a supervisor calls."""
 
+import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from relay.loop import Outcome
+from relay.position import positions
 from relay.service import Report, serve
+from relay.topic_commands import app as topics_app
 from runtime.exits import ExitCode
 
+__all__ = ["app", "topics_app", "worded"]
+
 app = typer.Typer(help="Publish committed events to Kafka, exactly once.", no_args_is_help=True)
-topics_app = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
 
 Shards = Annotated[str | None, typer.Option(help="Which shards, as `0,2`; all of them when not given.")]
 
@@ -28,6 +33,21 @@ def drain(context: typer.Context, shards: Shards = None) -> None:
         if not outcome.halted:
             typer.echo(worded(outcome))
     _conclude(report)
+
+
+@app.command()
+def position(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Show where Kafka and PostgreSQL say each shard is, and whether they agree; changes nothing."""
+    found = positions(context.obj)
+    if as_json:
+        typer.echo(json.dumps([asdict(place) for place in found], default=str))
+    for place in found if not as_json else ():
+        typer.echo(f"shard {place.shard}: {place.verdict}")
+        for name, fact in place.facts():
+            typer.echo(f"  {name:<12} {fact}")
+    raise typer.Exit(ExitCode.DONE if all(place.fits for place in found) else ExitCode.GUARANTEE)
 
 
 def _conclude(report: Report) -> None:

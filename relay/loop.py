@@ -119,6 +119,7 @@ class Standing:
     """How the shard stands, for readiness and for the outcome."""
 
     trouble: str | None = "starting"
+    standing_by: bool = False  # another relay is at work: nothing is wrong
     halted: str | None = None
     holder: Holder | None = None
     published: int = 0
@@ -249,6 +250,7 @@ class ShardLoop:
         if not session.try_lock(self.shard):
             return self._leave_it(session)
         self._emit("relay.lease.granted")
+        self.standing.standing_by = False
         term = session.raise_epoch(self.shard, shards=self._w.installation.shards)
         self._emit("relay.epoch.raised", epoch=term.epoch)
         self._held = Held(session, self._w.make_source(session, self.shard), term)
@@ -261,7 +263,7 @@ class ShardLoop:
         except SourceUnavailableError as error:
             if self._drain:
                 raise
-            self.standing.trouble = str(error)
+            self.standing.trouble, self.standing.standing_by = str(error), False
             self._emit("relay.session.failed", failures=self.standing.failures + 1, reason=str(error))
             self._wait_after_failure(longest=1.0)
             return None
@@ -282,6 +284,7 @@ class ShardLoop:
     def _leave_it(self, session: Session) -> Signal:
         """Stand by; a drain leaves it to the holder instead."""
         self.standing.trouble = "standing by: another relay holds the lease"
+        self.standing.standing_by = True
         self._emit("relay.lease.refused")
         if self._drain:
             self.standing.holder = session.holder(self.shard)

@@ -14,6 +14,8 @@ from relay.topics import Topics
 from relay.window import Progress, decode_progress
 
 _REQUEST = 10.0
+# How often we ask for a topic that no broker knows, every 100 ms, before we take it for gone.
+_HEARING = 30
 # Seconds until a position that an open transaction hides is given up (protocol 2.5): never "take what we have".
 READ_SECONDS = 30.0
 # How many offsets from the end are read first; doubled until a record is among them.
@@ -37,6 +39,7 @@ def ensure_progress_topic(topics: Topics, installation: Installation, *, bootstr
             raise HaltedError(-1, f"{topic} is gone, and this installation has published before")
         settings = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"}
         topics.create(topic, partitions=installation.shards, settings=settings)
+        topics.described(topic)
         return
     if facts.partitions < installation.shards:
         raise HaltedError(-1, f"{topic} has {facts.partitions} partitions for {installation.shards} shards")
@@ -84,12 +87,21 @@ class ProgressReader:
             tail *= 8
 
     def warm_up(self) -> None:
-        """Have both clients know the topic."""
+        """Have both clients know the topic; raise HaltedError if it is gone, and stays so for some seconds."""
         try:
-            self._admin.list_topics(self._topic, timeout=_REQUEST)
-            self._consumer.list_topics(self._topic, timeout=_REQUEST)
+            for _ in range(_HEARING):
+                if self._known():
+                    self._consumer.list_topics(self._topic, timeout=_REQUEST)
+                    return
+                self._admin.poll(0.1)
         except KafkaException as error:
             raise SinkUnavailableError(f"no answer about {self._topic}: {error.args[0].str()}") from None
+        raise HaltedError(self._shard, f"{self._topic} has no partition {self._shard}: the positions are gone")
+
+    def _known(self) -> bool:
+        """Return whether the brokers know our partition; one that was just started may not know it yet."""
+        found = self._admin.list_topics(self._topic, timeout=_REQUEST).topics.get(self._topic)
+        return found is not None and found.error is None and self._shard in found.partitions
 
     def close(self) -> None:
         """Drop the consumer."""

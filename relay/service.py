@@ -4,13 +4,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from outbox.envelope import Route, load_envelope
+import structlog
+
+from outbox.envelope import Envelope, Route, load_envelope
 from relay.errors import HaltedError, InvalidOptionError, SourceUnavailableError
 from relay.isolation import Policies
 from relay.lease import INSPECT, RESOLVE, Installation, judge_history
 from relay.leases import Session
 from relay.loop import Outcome, ShardLoop, Wiring
-from relay.machine import retry_pause
+from relay.machine import State, retry_pause
+from relay.metrics import Metrics
 from relay.patience import Stop
 from relay.progress import ProgressReader
 from relay.settings import RelaySettings
@@ -18,21 +21,29 @@ from relay.sink import KafkaSink
 from relay.source import Source
 from relay.telemetry import Observer, Telemetry, log_observer
 from relay.topics import TopicPlan, Topics
+from relay.trial import Trial, load_trial_sink
+from relay.upkeep import Upkeep
 from runtime import logs
 from runtime.connecting import check_kafka
+from runtime.endpoint import Endpoint
 from runtime.schema_version import require_schema
 from runtime.stopping import StopSignal
 
 # How often a connection is tried at the start before we give up: some seconds, for servers that start together with us.
 _CONNECT_TRIES = 7
+_KAFKA = "kafka"
+_DAY = 86_400.0
 
 
 @dataclass(slots=True)
 class Report:
-    """How a run ended: an outcome a shard, and what went wrong in those that have none."""
+    """How a run ended: an outcome a shard, and what went wrong."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+
+
+# --------------------------------------------------------------------------------------------------- the process
 
 
 def serve(env: Mapping[str, str], *, drain: bool, shards: str | None, observers: Sequence[Observer] = ()) -> Report:
@@ -41,121 +52,60 @@ def serve(env: Mapping[str, str], *, drain: bool, shards: str | None, observers:
     logs.configure(log_format=settings.log_format, log_level=settings.log_level)
     stop = StopSignal()
     stop.install()
-    telemetry = Telemetry(log_observer(), *observers)
+    metrics = Metrics()
+    telemetry = Telemetry(log_observer(), metrics.observe, *observers)
     installation = identify(settings, stop)
+    chosen = chosen_shards(shards, installation)
+    if settings.relay_sink != _KAFKA:
+        return try_out(settings, installation, chosen, stop=stop, drain=drain)
     wiring = wire(settings, installation, telemetry, stop)
-    loops = [ShardLoop(wiring, shard, drain=drain) for shard in chosen_shards(shards, installation)]
-    return run_loops(loops, failed=stop.set)
+    loops = [ShardLoop(wiring, shard, drain=drain) for shard in chosen]
+    if drain:
+        return run_loops(loops, failed=stop.set)
+    return _run_as_service(settings, loops, wiring=wiring, stop=stop, metrics=metrics)
 
 
-def kafka_options(settings: RelaySettings) -> dict[str, str]:
-    """Return what every Kafka client of this process is told."""
-    return {**settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap, "client.id": "outbox-relay"}
-
-
-def open_topics(settings: RelaySettings, telemetry: Telemetry) -> Topics:
-    """Return the topics of the cluster; raise what says why it cannot be reached."""
-    check_kafka(settings.kafka_bootstrap, settings.kafka_options)
-    return Topics(
-        kafka_options(settings),
-        TopicPlan(
-            create=settings.topics_create,
-            partitions=settings.topics_partitions,
-            replication=settings.topics_replication_factor,
-            min_insync=settings.topics_min_insync_replicas,
-        ),
-        telemetry,
-    )
-
-
-def identify(settings: RelaySettings, stop: Stop) -> Installation:
-    """Return who the database says it is; raise what keeps us from reading it."""
-    session = _first_session(settings, stop)
-    try:
-        require_schema(session.connection)
-        facts, installation = session.facts(), session.installation()
-        if reason := judge_history(facts, installation):
-            session.note_halt(0, epoch=None, reason=f"{reason}; look with `{INSPECT}`, resolve with `{RESOLVE}`")
-            raise halted(0, reason)
-        return installation
-    finally:
-        session.close()
-
-
-def halted(shard: int, reason: str) -> HaltedError:
-    """Return the error with what an operator does about it."""
-    error = HaltedError(shard, reason)
-    error.add_note(f"look with `{INSPECT}`; once you know which side is right, resolve with `{RESOLVE}`")
-    return error
-
-
-def _first_session(settings: RelaySettings, stop: Stop) -> Session:
-    """Return a session; wait some seconds for a server that is starting."""
-    for tries in range(1, _CONNECT_TRIES + 1):
-        try:
-            return Session.open(settings.database_url, name="start")
-        except SourceUnavailableError as error:
-            if error.standby:
-                raise HaltedError(
-                    0, f"OUTBOX_DATABASE_URL leads to a standby or read-only database ({error})"
-                ) from None
-            if error.lasting or tries == _CONNECT_TRIES or stop.wait(retry_pause(tries)):
-                raise
-    raise AssertionError
-
-
-def wire(settings: RelaySettings, installation: Installation, telemetry: Telemetry, stop: Stop) -> Wiring:
-    """Return how the loops get at their systems."""
-    topics = open_topics(settings, telemetry)
-    options = kafka_options(settings)
-    source = settings.relay_event_source or f"/outbox/{installation.install}"
-
-    def make_sink(shard: int) -> KafkaSink:
-        return KafkaSink(
-            options=options,
-            transactional_id=installation.transactional_id(shard),
-            progress_topic=installation.progress_topic,
-            partition=shard,
-            largest=topics.largest,
-            batch=topics.batch,
-            telemetry=telemetry,
-        )
-
-    def make_source(session: Session, shard: int) -> Source:
-        return Source(
-            session.connection,
-            shard=shard,
-            shards=installation.shards,
-            rows=settings.relay_page_rows,
-            page_bytes=settings.relay_page_bytes,
-        )
-
-    return Wiring(
-        installation=installation,
-        envelope=load_envelope(settings.relay_envelope, source=source, route=Route(settings.relay_route)),
-        topics=topics,
-        telemetry=telemetry,
+def _run_as_service(
+    settings: RelaySettings, loops: Sequence[ShardLoop], *, wiring: Wiring, stop: StopSignal, metrics: Metrics
+) -> Report:
+    """Run *loops* with what a service has beside them: an endpoint, retention and gauges."""
+    endpoint = _endpoint(settings, loops, metrics) if settings.metrics_port is not None else None
+    upkeep = Upkeep(
+        open_session=wiring.open_session,
         stop=stop,
-        open_session=lambda name: Session.open(settings.database_url, name=name),
-        make_source=make_source,
-        make_sink=make_sink,
-        make_reader=lambda shard: ProgressReader(options, installation, shard),
-        policies=Policies(settings.relay_poison_policy, dict(settings.relay_poison_policies)),
+        telemetry=wiring.telemetry,
+        metrics=metrics if endpoint is not None else None,
+        keep_seconds=settings.relay_retention_days * _DAY,
+        rows=settings.relay_retention_rows,
+        interval_seconds=settings.relay_retention_interval_seconds,
+    )
+    if endpoint is not None:
+        structlog.get_logger("relay").info("relay.endpoint.started", host=settings.metrics_host, port=endpoint.start())
+    upkeep.start()
+    try:
+        return run_loops(loops, failed=stop.set)
+    finally:
+        stop.set()
+        upkeep.join(0.5)
+        if endpoint is not None:
+            endpoint.stop()
+
+
+def _endpoint(settings: RelaySettings, loops: Sequence[ShardLoop], metrics: Metrics) -> Endpoint:
+    return Endpoint(
+        host=settings.metrics_host,
+        port=settings.metrics_port or 0,
+        registry=metrics.registry,
+        live=lambda: any(loop.state not in {State.HALTED, State.STOPPED} for loop in loops),
+        ready=lambda: readiness(loops),
     )
 
 
-def chosen_shards(text: str | None, installation: Installation) -> tuple[int, ...]:
-    """Return the shards to publish: all, unless some are named with commas between them."""
-    if text is None:
-        return tuple(range(installation.shards))
-    try:
-        wanted = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise InvalidOptionError("shards", f"expected numbers with commas between them, got {text!r}") from None
-    for shard in wanted:
-        if not 0 <= shard < installation.shards:
-            raise InvalidOptionError("shards", f"expected shards from 0 to {installation.shards - 1}, got {shard}")
-    return wanted
+def readiness(loops: Sequence[ShardLoop]) -> tuple[bool, str]:
+    """Return whether every shard is published by us or by the relay that we stand by for, and how each stands."""
+    said = [f"shard {loop.shard}: {loop.standing.trouble or loop.state}" for loop in loops]
+    good = all(loop.standing.trouble is None or loop.standing.standing_by for loop in loops)
+    return good, "; ".join(said)
 
 
 def run_loops(loops: Sequence[ShardLoop], *, failed: Callable[[], None]) -> Report:
@@ -178,3 +128,139 @@ def run_loops(loops: Sequence[ShardLoop], *, failed: Callable[[], None]) -> Repo
     for thread in threads:
         thread.join()
     return report
+
+
+def try_out(
+    settings: RelaySettings, installation: Installation, shards: Sequence[int], *, stop: Stop, drain: bool
+) -> Report:
+    """Publish to a sink for trials, one shard after the other; no position moves."""
+    sink = load_trial_sink(settings.relay_sink)
+    session = Session.open(settings.database_url, name="trial")
+    report = Report()
+    try:
+        for shard in shards:
+            source = _source(settings, installation, session, shard)
+            envelope = _envelope(settings, installation)
+            trial = Trial(session, source, shard=shard, envelope=envelope, sink=sink)
+            report.outcomes.append(Outcome(shard, published=trial.run(stop, drain=drain)))
+    finally:
+        session.close()
+    return report
+
+
+# ------------------------------------------------------------------------------------------------------- wiring
+
+
+def wire(settings: RelaySettings, installation: Installation, telemetry: Telemetry, stop: Stop) -> Wiring:
+    """Return how the loops get at their systems."""
+    topics = open_topics(settings, telemetry)
+    options = kafka_options(settings)
+
+    def make_sink(shard: int) -> KafkaSink:
+        return KafkaSink(
+            options=options,
+            transactional_id=installation.transactional_id(shard),
+            progress_topic=installation.progress_topic,
+            partition=shard,
+            largest=topics.largest,
+            batch=topics.batch,
+            telemetry=telemetry,
+        )
+
+    return Wiring(
+        installation=installation,
+        envelope=_envelope(settings, installation),
+        topics=topics,
+        telemetry=telemetry,
+        stop=stop,
+        open_session=lambda name: Session.open(settings.database_url, name=name),
+        make_source=lambda session, shard: _source(settings, installation, session, shard),
+        make_sink=make_sink,
+        make_reader=lambda shard: ProgressReader(options, installation, shard),
+        policies=Policies(settings.relay_poison_policy, dict(settings.relay_poison_policies)),
+    )
+
+
+def _source(settings: RelaySettings, installation: Installation, session: Session, shard: int) -> Source:
+    return Source(
+        session.connection,
+        shard=shard,
+        shards=installation.shards,
+        rows=settings.relay_page_rows,
+        page_bytes=settings.relay_page_bytes,
+    )
+
+
+def _envelope(settings: RelaySettings, installation: Installation) -> Envelope:
+    source = settings.relay_event_source or f"/outbox/{installation.install}"
+    return load_envelope(settings.relay_envelope, source=source, route=Route(settings.relay_route))
+
+
+def kafka_options(settings: RelaySettings) -> dict[str, str]:
+    """Return what every Kafka client of this process is told."""
+    return {**settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap, "client.id": "outbox-relay"}
+
+
+def open_topics(settings: RelaySettings, telemetry: Telemetry) -> Topics:
+    """Return the topics of the cluster; raise what says why it cannot be reached."""
+    check_kafka(settings.kafka_bootstrap, settings.kafka_options)
+    plan = TopicPlan(
+        create=settings.topics_create,
+        partitions=settings.topics_partitions,
+        replication=settings.topics_replication_factor,
+        min_insync=settings.topics_min_insync_replicas,
+    )
+    return Topics(kafka_options(settings), plan, telemetry)
+
+
+def chosen_shards(text: str | None, installation: Installation) -> tuple[int, ...]:
+    """Return the shards to publish: all, unless some are named with commas between them."""
+    if text is None:
+        return tuple(range(installation.shards))
+    try:
+        wanted = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise InvalidOptionError("shards", f"expected numbers with commas between them, got {text!r}") from None
+    for shard in wanted:
+        if not 0 <= shard < installation.shards:
+            raise InvalidOptionError("shards", f"expected shards from 0 to {installation.shards - 1}, got {shard}")
+    return wanted
+
+
+# ----------------------------------------------------------------------------------------------- the first look
+
+
+def identify(settings: RelaySettings, stop: Stop) -> Installation:
+    """Return who the database says it is; raise what keeps us from reading it."""
+    session = _first_session(settings, stop)
+    try:
+        require_schema(session.connection)
+        facts, installation = session.facts(), session.installation()
+        if reason := judge_history(facts, installation):
+            for shard in range(installation.shards):
+                session.note_halt(shard, epoch=None, reason=f"{reason}; look: {INSPECT}, resolve: {RESOLVE}")
+            raise halted(0, reason)
+        return installation
+    finally:
+        session.close()
+
+
+def halted(shard: int, reason: str) -> HaltedError:
+    """Return the error with what an operator does about it."""
+    error = HaltedError(shard, reason)
+    error.add_note(f"look with `{INSPECT}`; once you know which side is right, resolve with `{RESOLVE}`")
+    return error
+
+
+def _first_session(settings: RelaySettings, stop: Stop) -> Session:
+    """Return a session; wait some seconds for a server that is starting."""
+    tries = 1
+    while True:
+        try:
+            return Session.open(settings.database_url, name="start")
+        except SourceUnavailableError as error:
+            if error.standby:
+                raise halted(0, f"OUTBOX_DATABASE_URL leads to a standby or read-only database ({error})") from None
+            if error.lasting or tries >= _CONNECT_TRIES or stop.wait(retry_pause(tries)):
+                raise
+        tries += 1

@@ -60,6 +60,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.topic.created": "info",
     "relay.events.pruned": "info",
     "relay.retention.postponed": "info",
+    "relay.upkeep.failed": "warning",
 }
 
 

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # Seconds for one request to the cluster.
 _REQUEST = 10.0
+# How often we look for a topic that was just made, every 50 ms.
+_HEARING = 100
 # Kafka's own default for max.message.bytes, for topics whose settings we may not read.
 DEFAULT_MAX_BYTES = 1_048_588
 # The largest batch we let grow, whatever a topic takes; librdkafka's own default.
@@ -85,9 +87,8 @@ class Topics:
                     UNKNOWN_TOPIC, f"topic {topic!r} does not exist, and the relay may not create it"
                 )
             self.create(topic)
-            facts = self.describe(topic)
-        settings = facts.settings if facts else {}
-        self._limits[topic] = int(settings.get("max.message.bytes", DEFAULT_MAX_BYTES))
+            facts = self.described(topic)
+        self._limits[topic] = int(facts.settings.get("max.message.bytes", DEFAULT_MAX_BYTES))
 
     def describe(self, topic: str) -> TopicFacts | None:
         """Return what *topic* is like; None if it does not exist; raise RecordRefusedError if it never can."""
@@ -101,6 +102,14 @@ class Topics:
             raise SinkUnavailableError(f"topic {topic!r}: {found.error.str()}")
         replication = max((len(partition.replicas) for partition in found.partitions.values()), default=0)
         return TopicFacts(len(found.partitions), replication, self._settings(topic))
+
+    def described(self, topic: str) -> TopicFacts:
+        """Return what *topic* is like, which was just made; brokers hear of it a moment later."""
+        for _ in range(_HEARING):
+            if (facts := self.describe(topic)) is not None and facts.partitions:
+                return facts
+            self._admin.poll(0.05)
+        raise SinkUnavailableError(f"topic {topic!r} was created, and no broker knows it")
 
     def create(self, topic: str, *, partitions: int | None = None, settings: Mapping[str, str] | None = None) -> None:
         """Make *topic*; nothing, if somebody else has just made it."""

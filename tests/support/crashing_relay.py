@@ -1,7 +1,7 @@
-"""`python -m tests.support.crashing_relay drain`: a relay that kills itself at a telemetry event, and otherwise the same.
+"""`python -m tests.support.crashing_relay drain`: a relay that kills itself at a telemetry event.
 
-OUTBOX_TEST_CRASH_AT="relay.barrier.written:3" sends SIGKILL to itself at the third such event. OUTBOX_TEST_PAUSE_AT, in
-the same form, sends SIGSTOP. OUTBOX_TEST_EVENTS names a file that gets one JSON line an event, for tests that wait on one.
+OUTBOX_TEST_CRASH_AT="relay.barrier.written:3" sends SIGKILL to itself at the third such event, OUTBOX_TEST_PAUSE_AT, in
+the same form, SIGSTOP. OUTBOX_TEST_EVENTS names a file that gets a line of JSON an event, for tests that wait on one.
 """
 
 import json

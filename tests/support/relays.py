@@ -41,7 +41,9 @@ class RelayProcess:
             if len(events) >= count:
                 return events[count - 1]
             if self.process.poll() is not None:
-                raise RuntimeError(f"expected {name}, and the relay ended with {self.process.returncode}: {self.output}")
+                raise RuntimeError(
+                    f"expected {name}, and the relay ended with {self.process.returncode}: {self.output}"
+                )
             return None
 
         return wait_until(found, timeout_seconds=timeout_seconds, what=f"{name} number {count}")
@@ -88,15 +90,23 @@ class Relays:
         """Start a relay; *settings* are OUTBOX_… variables, without the prefix and in lower case."""
         name = uuid.uuid4().hex[:8]
         events, output = self._folder / f"{name}.events", self._folder / f"{name}.output"
-        given = {"database_url": self._dsn, "kafka_bootstrap": self._bootstrap, "test_events": events, **(settings or {})}
+        given = {
+            "database_url": self._dsn,
+            "kafka_bootstrap": self._bootstrap,
+            "test_events": events,
+            **(settings or {}),
+        }
         if crash_at:
             given["test_crash_at"] = crash_at
         if pause_at:
             given["test_pause_at"] = pause_at
         with output.open("w", encoding="utf-8") as file:
-            process = subprocess.Popen(  # noqa: S603  # our own module
+            process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.crashing_relay", mode],
-                env={**unreachable(os.environ), **{f"OUTBOX_{key.upper()}": str(value) for key, value in given.items()}},
+                env={
+                    **unreachable(os.environ),
+                    **{f"OUTBOX_{key.upper()}": str(value) for key, value in given.items()},
+                },
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -23,7 +23,9 @@ def relays(database: str, kafka: providers.Kafka, tmp_path: Path) -> Iterator[Re
 def insert(database: str, aggregate_type: str) -> Insert:
     """Inserts *count* events in one transaction, over *keys* keys."""
 
-    def insert_events(count: int, *, keys: int = 3, topic: str | None = None, key: str | None = None, pad: int = 0) -> None:
+    def insert_events(
+        count: int, *, keys: int = 3, topic: str | None = None, key: str | None = None, pad: int = 0
+    ) -> None:
         with psycopg.connect(database) as connection:
             connection.execute(
                 "insert into outbox.event (aggregate_type, aggregate_id, type, payload, topic)"

@@ -9,7 +9,7 @@ from tests.acceptance.relay.conftest import Insert
 from tests.support.checker import check
 from tests.support.relays import Relays
 
-# Five events a page: the first window has three pages, so that the second occurrence of a page's event is in its middle.
+# Five events a page: the first window has three pages.
 SMALL_PAGES = {"relay_page_rows": 5}
 TAKEOVER = (
     "relay.lease.granted:1",
