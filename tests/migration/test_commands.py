@@ -71,8 +71,11 @@ def test_down_names_what_it_would_drop_and_does_nothing(outbox: Outbox, database
         ("select outbox.schedule('a.b', 'a', '1', '{}', null, now())", "1 scheduled"),
         ("insert into outbox.dead_letter (stage, reason) values ('consume', 'malformed')", "1 dead letters"),
         (
-            "insert into outbox.delivery (event_id, event_type, aggregate_type, aggregate_id, mail, recipient, recipient_key, expires_at)"
-            " values (gen_random_uuid(), 'a.b', 'a', '1', 'm', 'r@example.com', 'k', now())",
+            (
+                "insert into outbox.delivery (event_id, event_type, aggregate_type, aggregate_id, mail, recipient,"
+                " recipient_key, expires_at)"
+                " values (gen_random_uuid(), 'a.b', 'a', '1', 'm', 'r@example.com', 'k', now())"
+            ),
             "1 deliveries",
         ),
     ],
@@ -81,7 +84,7 @@ def test_down_refuses_while_something_is_owed_unless_forced(
     outbox: Outbox, database: str, statement: str, owed: str
 ) -> None:
     with psycopg.connect(database) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]  # a parameter of the test
+        connection.execute(statement)
 
     refused = outbox(database, "down", "--yes")
     forced = outbox(database, "down", "--yes", "--force")

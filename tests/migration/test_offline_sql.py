@@ -16,7 +16,7 @@ from tests.support.catalog import describe
 
 def test_offline_sql_makes_what_a_run_makes(database: str, empty_database: str) -> None:
     with psycopg.connect(empty_database, autocommit=True) as connection:
-        connection.execute(offline_sql())  # type: ignore[arg-type]  # as a script, begin and commit with it
+        connection.execute(offline_sql())
 
     assert _whole(empty_database) == _whole(database)
     assert state(empty_database).pending == ()
@@ -26,14 +26,14 @@ def test_offline_sql_from_a_revision_makes_the_rest(database: str, empty_databas
     upgrade(empty_database, to="0002")
 
     with psycopg.connect(empty_database, autocommit=True) as connection:
-        connection.execute(offline_sql(start="0002"))  # type: ignore[arg-type]
+        connection.execute(offline_sql(start="0002"))
 
     assert _whole(empty_database) == _whole(database)
 
 
 def test_offline_sql_without_transactions_belongs_to_the_transaction_of_the_tool(empty_database: str) -> None:
     with psycopg.connect(empty_database) as connection:
-        connection.execute(offline_sql(transactions=False))  # type: ignore[arg-type]
+        connection.execute(offline_sql(transactions=False))
         made = connection.execute("select to_regclass('outbox.event') is not null").fetchone()
         connection.rollback()
         left = connection.execute("select to_regnamespace('outbox') is not null").fetchone()
@@ -67,7 +67,7 @@ def test_grants_may_be_granted_again(database: str) -> None:
 
     with psycopg.connect(database) as connection:
         for name in GRANTS:
-            connection.execute(statement(name))  # type: ignore[arg-type]
+            connection.execute(statement(name))
 
     assert _whole(database) == before
 

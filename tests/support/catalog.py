@@ -1,4 +1,4 @@
-"""What a schema consists of, as PostgreSQL's catalogs tell it: two databases with the same answer have the same schema."""
+"""What a schema consists of, as PostgreSQL's catalogs tell it: the same answer means the same schema."""
 
 import psycopg
 
@@ -6,12 +6,17 @@ _COLUMNS = """
 select format('%%s.%%s %%s%%s%%s%%s%%s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
   case when a.attnotnull then ' not null' else '' end, case a.attidentity when 'a' then ' identity' else '' end,
   coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), ''), ' at ' || a.attnum)
-from pg_class as c join pg_attribute as a on a.attrelid = c.oid left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
-where c.relnamespace = to_regnamespace(%(schema)s) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped order by 1
+from pg_class as c
+join pg_attribute as a on a.attrelid = c.oid
+left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
+where c.relnamespace = to_regnamespace(%(schema)s)
+  and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+order by 1
 """
 # Names of constraints are PostgreSQL's own; not null is a column's (and since 18 a constraint too).
 _CONSTRAINTS = """
-select format('%%s %%s', c.relname, pg_get_constraintdef(k.oid)) from pg_constraint as k join pg_class as c on c.oid = k.conrelid
+select format('%%s %%s', c.relname, pg_get_constraintdef(k.oid))
+from pg_constraint as k join pg_class as c on c.oid = k.conrelid
 where k.connamespace = to_regnamespace(%(schema)s) and k.contype <> 'n' order by 1
 """
 _INDEXES = """
@@ -20,19 +25,22 @@ where c.relnamespace = to_regnamespace(%(schema)s) order by 1
 """
 _SEQUENCES = """
 select format('%%s increment %%s cache %%s cycle %%s', c.relname, s.seqincrement, s.seqcache, s.seqcycle)
-from pg_sequence as s join pg_class as c on c.oid = s.seqrelid where c.relnamespace = to_regnamespace(%(schema)s) order by 1
+from pg_sequence as s join pg_class as c on c.oid = s.seqrelid
+where c.relnamespace = to_regnamespace(%(schema)s) order by 1
 """
 _FUNCTIONS = """
 select pg_get_functiondef(p.oid) || coalesce(p.proacl::text, '') from pg_proc as p
 where p.pronamespace = to_regnamespace(%(schema)s) order by 1
 """
 _GRANTS = """
-select c.relname || ' ' || coalesce(c.relacl::text, '') from pg_class as c where c.relnamespace = to_regnamespace(%(schema)s)
+select c.relname || ' ' || one from pg_class as c, unnest(c.relacl) as one
+where c.relnamespace = to_regnamespace(%(schema)s)
 union all
-select c.relname || '.' || a.attname || ' ' || a.attacl::text from pg_class as c join pg_attribute as a on a.attrelid = c.oid
-where c.relnamespace = to_regnamespace(%(schema)s) and a.attacl is not null
+select c.relname || '.' || a.attname || ' ' || one
+from pg_class as c join pg_attribute as a on a.attrelid = c.oid, unnest(a.attacl) as one
+where c.relnamespace = to_regnamespace(%(schema)s)
 union all
-select nspname || ' ' || coalesce(nspacl::text, '') from pg_namespace where nspname = %(schema)s
+select nspname || ' ' || one from pg_namespace, unnest(nspacl) as one where nspname = %(schema)s
 order by 1
 """
 TABLES = {"columns": _COLUMNS, "constraints": _CONSTRAINTS, "indexes": _INDEXES, "sequences": _SEQUENCES}
