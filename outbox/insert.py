@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from outbox import statements
-from outbox.errors import OutsideTransactionWarning
+from outbox.errors import OutsideTransactionWarning, UnsupportedHostError
 from outbox.event import Event
 
 STATEMENT = statements.load("outbox", "insert_events")
@@ -87,6 +87,13 @@ def warn_outside_transaction(*, stack_level: int) -> None:
         OutsideTransactionWarning,
         stacklevel=stack_level + 1,
     )
+
+
+def unsupported(got: str) -> UnsupportedHostError:
+    """Return the error for a host that no adapter takes, with the way that is open to all of them."""
+    error = UnsupportedHostError(got)
+    error.add_note("any other program inserts the row by itself, in its own transaction: docs/how-to/insert-events.md")
+    return error
 
 
 def note_remedy(error: Exception) -> None:

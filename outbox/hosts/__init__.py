@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import Any, Protocol, cast, overload
 from uuid import UUID
 
-from outbox.errors import InvalidEventError, UnsupportedHostError
+from outbox.errors import InvalidEventError
 from outbox.event import Event
-from outbox.insert import Parameters, plan, warn_outside_transaction
+from outbox.insert import Parameters, plan, unsupported, warn_outside_transaction
 
 _STACKS = ("sqlalchemy", "psycopg", "django")
 
@@ -44,6 +44,7 @@ class DjangoHost(Protocol):
 class _Adapter(Protocol):
     """What each module of this package has. *host* is what `outbox.insert` was given."""
 
+    def accepts(self, host: object, /) -> bool: ...
     def is_async(self, host: Any, /) -> bool: ...  # noqa: ANN401 - each adapter takes its own stack's types
     def in_transaction(self, host: Any, /) -> bool: ...  # noqa: ANN401
     def insert(self, host: Any, parameters: Parameters, /) -> None: ...  # noqa: ANN401
@@ -98,15 +99,10 @@ def _checked(events: object) -> list[Event]:
 
 def _adapter(host: object) -> _Adapter:
     """Return the adapter for *host*, by the package that its class, or a base of it, comes from."""
-    if isinstance(host, str):  # Django's alias of a connection
-        return _load("django")
-    for base in type(host).__mro__:
-        stack = base.__module__.partition(".")[0]
-        if stack in _STACKS:
-            return _load(stack)
-    raise UnsupportedHostError(type(host).__qualname__)
-
-
-def _load(stack: str) -> _Adapter:
-    """Return the adapter module of *stack*."""
-    return cast("_Adapter", import_module(f"outbox.hosts.{stack}"))
+    packages = [base.__module__.partition(".")[0] for base in type(host).__mro__]
+    stack = "django" if isinstance(host, str) else next((name for name in packages if name in _STACKS), None)
+    if stack is not None:
+        adapter = cast("_Adapter", import_module(f"outbox.hosts.{stack}"))
+        if adapter.accepts(host):
+            return adapter
+    raise unsupported(f"{type(host).__module__}.{type(host).__qualname__}")

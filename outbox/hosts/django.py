@@ -2,8 +2,14 @@
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.connection import ConnectionProxy
 
-from outbox.insert import STATEMENT, Parameters, note_remedy
+from outbox.insert import STATEMENT, Parameters, note_remedy, unsupported
+
+
+def accepts(host: object) -> bool:
+    """Return whether this is a connection, `django.db.connection`, which stands for one, or an alias."""
+    return isinstance(host, BaseDatabaseWrapper | ConnectionProxy | str)
 
 
 def is_async(host: BaseDatabaseWrapper | str) -> bool:
@@ -20,8 +26,11 @@ def in_transaction(host: BaseDatabaseWrapper | str) -> bool:
 
 def insert(host: BaseDatabaseWrapper | str, parameters: Parameters) -> None:
     """Insert the events."""
+    connection = _connection(host)
+    if connection.vendor != "postgresql":
+        raise unsupported(f"a connection to {connection.vendor}")
     try:
-        with _connection(host).cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(STATEMENT, parameters)
     except DatabaseError as error:
         note_remedy(error)

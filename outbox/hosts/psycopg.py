@@ -10,6 +10,11 @@ from outbox.insert import STATEMENT, Parameters, note_remedy
 _Host = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
+def accepts(host: object) -> bool:
+    """Return whether this is a connection; a cursor or a pool is none."""
+    return isinstance(host, psycopg.Connection | psycopg.AsyncConnection)
+
+
 def is_async(host: _Host) -> bool:
     """Return whether the insertion has to be awaited."""
     return isinstance(host, psycopg.AsyncConnection)

@@ -12,14 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_s
 from sqlalchemy.orm import Session, scoped_session
 
 from outbox.errors import OutsideTransactionWarning
-from outbox.insert import STATEMENT_WITH_COLONS, Parameters, note_remedy
+from outbox.insert import STATEMENT_WITH_COLONS, Parameters, note_remedy, unsupported
 
 _SyncHost = Session | scoped_session[Session] | Connection
 _AsyncHost = AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection
 _STATEMENT = text(STATEMENT_WITH_COLONS)
 
 
-def is_async(host: _SyncHost | _AsyncHost) -> bool:
+def accepts(host: object) -> bool:
+    """Return whether this is a session or a connection; an engine or a sessionmaker is none."""
+    return isinstance(host, Session | scoped_session | Connection) or is_async(host)
+
+
+def is_async(host: object) -> bool:
     """Return whether the insertion has to be awaited."""
     return isinstance(host, AsyncSession | async_scoped_session | AsyncConnection)
 
@@ -34,6 +39,8 @@ def in_transaction(host: _SyncHost | _AsyncHost) -> bool:
 def insert(host: _SyncHost, parameters: Parameters) -> None:
     """Insert the events."""
     connection = host if isinstance(host, Connection) else host.connection()
+    if connection.dialect.name != "postgresql":
+        raise unsupported(f"a connection to {connection.dialect.name}")
     _warn_if_each_statement_commits(connection)
     try:
         connection.execute(_STATEMENT, parameters)

@@ -6,13 +6,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import outbox
-from outbox import Event, OutsideTransactionWarning
+from outbox import Event, OutsideTransactionWarning, UnsupportedHostError
 from tests.contract.hosts.stacks import DjangoConnection, SqlAlchemyAsyncConnectionOnPsycopg
 
 Observer = psycopg.Connection[DictRow]
@@ -120,6 +121,14 @@ def test_rows_and_cursors_of_another_kind_make_no_difference(database: str, obse
         outbox.insert(connection, LOCKED)
 
     assert types(observer) == ["account.locked"]
+
+
+def test_a_cursor_is_refused_before_anything_is_sent(database: str) -> None:
+    with psycopg.connect(database) as connection, connection.cursor() as cursor:
+        with pytest.raises(UnsupportedHostError, match=r"got psycopg\.Cursor"):
+            outbox.insert(cursor, LOCKED)
+
+        assert connection.info.transaction_status == TransactionStatus.IDLE
 
 
 def test_the_first_statement_of_a_psycopg_transaction_warns(database: str) -> None:

@@ -2,9 +2,12 @@ import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+from sqlalchemy import create_engine
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 import outbox
 from outbox import Event, InvalidEventError, UnsupportedHostError
@@ -57,8 +60,24 @@ def test_each_insertion_of_an_event_has_an_id_of_its_own() -> None:
 
 
 def test_an_unknown_host_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(UnsupportedHostError, match=r"a psycopg Connection.*, got object"):
+    with pytest.raises(UnsupportedHostError, match=r"a psycopg Connection.*, got builtins\.object") as caught:
         outbox.insert(object(), EVENT)  # type: ignore[call-overload]  # the mistake in question
+
+    assert "docs/how-to/insert-events.md" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("host", [create_engine("sqlite://"), sessionmaker(), psycopg.Cursor, scoped_session])
+def test_what_holds_no_transaction_is_refused(host: object) -> None:
+    with pytest.raises(UnsupportedHostError):
+        outbox.insert(host, EVENT)  # type: ignore[call-overload]  # the mistake in question
+
+
+def test_another_database_is_refused_by_name() -> None:
+    with (
+        create_engine("sqlite://").begin() as connection,
+        pytest.raises(UnsupportedHostError, match="got a connection to sqlite"),
+    ):
+        outbox.insert(connection, EVENT)
 
 
 @pytest.mark.parametrize(
