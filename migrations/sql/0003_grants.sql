@@ -30,7 +30,7 @@ begin
     grant usage on schema outbox to outbox_mailer;
     grant select on outbox.alembic_version, outbox.meta to outbox_mailer;
     grant select, insert, update, delete on outbox.delivery to outbox_mailer;
-    grant insert on outbox.attempt to outbox_mailer;
+    grant select, insert on outbox.attempt to outbox_mailer;
     grant select, insert, update on outbox.transport to outbox_mailer;
     grant select, insert, delete on outbox.suppression, outbox.permit to outbox_mailer;
     grant select, insert, update (redrive_pending) on outbox.dead_letter to outbox_mailer;
