@@ -64,7 +64,7 @@ _OWN = frozenset(
         "resent-from",
         "resent-cc",
         "resent-bcc",
-    ]  # one a line is no clearer
+    ]
 )
 
 
@@ -240,10 +240,11 @@ def _shown(mailbox: Mailbox) -> str:
 def wire_address(address: str) -> str:
     """Return *address* with its domain in ASCII; a local part outside ASCII stays, as the bytes of SMTPUTF8."""
     local, _, domain = address.rpartition("@")
-    if not domain.isascii():
-        # IDNA 2008, as the registries use it: Python's own codec makes another domain of one with an ß.
-        domain = validate_email(f"x@{domain}", check_deliverability=False, test_environment=True).ascii_domain
-    return f"{local}@{domain}"
+    if domain.isascii():
+        return address
+    # IDNA 2008, as the registries use it: Python's own codec makes another domain of one with an ß.
+    valid = validate_email(f"x@{domain}", check_deliverability=False, test_environment=True)
+    return f"{local}@{valid.ascii_domain}"
 
 
 def _octets(text: str) -> str:

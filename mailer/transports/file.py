@@ -21,6 +21,7 @@ _CAUSES = {
     errno.EACCES: "not allowed to write in",
     errno.EPERM: "not allowed to write in",
     errno.EROFS: "read-only file system under",
+    errno.ENOENT: "no such folder:",
     errno.ENOTDIR: "not a directory:",
     errno.EEXIST: "not a directory:",
 }
@@ -57,10 +58,10 @@ class FileTransport:
         """Do nothing: no file stays open."""
 
     def _write(self, message: OutgoingMessage) -> None:
-        for folder in _FOLDERS:
-            (self._folder / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._folder, *(self._folder / inner for inner in _FOLDERS)):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{sha256(message.message_id.encode()).hexdigest()[:32]}.outbox"
-        written = self._folder / "tmp" / f"{name}.{os.getpid()}.{get_ident()}"
+        written = self._temporary(name)
         try:
             with written.open("wb") as file:
                 # A maildir's lines end as files' lines do here.
@@ -73,6 +74,10 @@ class FileTransport:
                 written.unlink(missing_ok=True)
             raise
         self._sync_folder()
+
+    def _temporary(self, name: str) -> Path:
+        """Return a file of this thread's own."""
+        return self._folder / "tmp" / f"{name}.{os.getpid()}.{get_ident()}"
 
     def _sync_folder(self) -> None:
         """Make the new name itself durable."""

@@ -1,0 +1,105 @@
+"""A maildir has whole messages or none; a failover goes on only while nothing can have been accepted."""
+
+import mailbox
+from pathlib import Path
+
+import pytest
+
+from mailer.reply import Phase
+from mailer.transports import open_transport
+from mailer.transports.conformance import message
+from mailer.transports.dsn import parse_dsn
+from mailer.transports.file import FileTransport
+from tests.support.scripted_smtp import Answer, Drop, ScriptedServer
+
+
+def test_a_message_is_in_new_and_nothing_is_left_in_tmp(tmp_path: Path) -> None:
+    open_transport(f"file://{tmp_path}/out").send(message())
+
+    (read,) = mailbox.Maildir(tmp_path / "out", create=False)
+    assert read["Subject"] == "Conformance 1"
+    assert read.get_payload() == "Hello\n.dot\n"
+    assert list((tmp_path / "out" / "tmp").iterdir()) == []
+
+
+def test_a_message_that_is_sent_again_replaces_itself(tmp_path: Path) -> None:
+    transport = open_transport(f"file://{tmp_path}/out")
+
+    for number in (1, 1, 1, 2):
+        transport.send(message(number))
+
+    assert len(list((tmp_path / "out" / "new").iterdir())) == 2
+
+
+def test_a_message_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
+    open_transport(f"file://{tmp_path}/out").send(message())
+
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
+
+
+class _Full(FileTransport):
+    """A maildir on a disk that is full: its temporary files are a device on which no write finds space."""
+
+    def _temporary(self, name: str) -> Path:
+        link = super()._temporary(name)
+        link.symlink_to("/dev/full")
+        return link
+
+
+def test_a_full_disk_is_an_outage_that_names_the_cause_and_leaves_nothing(tmp_path: Path) -> None:
+    reply = _Full(parse_dsn(f"file://{tmp_path}/out")).send(message())
+
+    assert (reply.phase, reply.accepted, reply.answered) == (Phase.CONNECT, False, True)
+    assert (reply.code, reply.enhanced) == (None, "4.3.0")
+    assert reply.text == f"no space left on the disk of {tmp_path}/out"
+    assert [list((tmp_path / "out" / folder).iterdir()) for folder in ("tmp", "new")] == [[], []]
+
+
+def test_a_path_through_a_file_is_an_outage_that_names_the_cause(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    reply = open_transport(f"file://{tmp_path}/file/out").send(message())
+
+    assert reply.text == f"not a directory: {tmp_path}/file/out"
+
+
+@pytest.mark.parametrize("answer", ["421 4.3.2 closing", "554 5.3.2 go away", Drop()])
+def test_a_server_that_takes_nothing_is_passed_over(answer: Answer) -> None:
+    with ScriptedServer({"CONNECT": answer}) as first, ScriptedServer() as second:
+        transport = open_transport(f"failover({first.dsn} {second.dsn})")
+        reply = transport.send(message())
+        transport.close()
+
+    assert reply.accepted
+    assert reply.transport == transport.children[1].name
+    assert len(second.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"RCPT": "550 5.1.1 no"},
+        {"RCPT": "450 4.7.1 later"},
+        {"DOT": Drop()},
+        {"DOT": "554 5.7.1 spam"},
+        {"RCPT": Drop()},
+    ],
+)
+def test_what_is_said_of_the_message_is_not_asked_elsewhere(script: dict[str, Answer | list[Answer]]) -> None:
+    with ScriptedServer(script) as first, ScriptedServer() as second:
+        transport = open_transport(f"failover({first.dsn} {second.dsn})")
+        reply = transport.send(message())
+        transport.close()
+
+    assert not reply.accepted
+    assert reply.transport == transport.children[0].name
+    assert second.connections == 0
+
+
+def test_the_last_reply_is_given_when_all_are_away() -> None:
+    with ScriptedServer({"CONNECT": "421 a"}) as first, ScriptedServer({"CONNECT": "421 b"}) as second:
+        transport = open_transport(f"failover({first.dsn} {second.dsn})")
+        reply = transport.send(message())
+        transport.close()
+
+    assert (reply.transport, reply.text) == (transport.children[1].name, "b")
