@@ -46,6 +46,7 @@ class OutgoingMessage:
 class Reply:
     """What came of one attempt.
 
+    *code* is the server's; where the transport itself refuses what a server would, it is the code that one would give.
     *accepted* is true only in phase `done`. *answered* is false where no valid reply came (a timeout, a drop, garbage):
     in phase `dot` that means "perhaps accepted", in any earlier phase "not accepted".
     """

@@ -149,8 +149,7 @@ class SmtpSession:
     def _start_tls(self) -> None:
         if "STARTTLS" not in self._features:
             if self._settings.starttls == "require":
-                text = "the server offers no STARTTLS, and starttls=require"
-                raise SessionFailedError(Phase.TLS, Answer(0, text, ()))
+                raise SessionFailedError(Phase.TLS, _ours(0, "the server offers no STARTTLS, and starttls=require"))
             return
         self._expect(Phase.TLS, "STARTTLS", _READY)
         self._encrypt()
@@ -178,8 +177,8 @@ class SmtpSession:
             self._expect(Phase.AUTH, _base64(user), _CONTINUE)
             self._expect(Phase.AUTH, _base64(password), _SIGNED_IN)
         else:
-            text = "the server offers neither AUTH PLAIN nor AUTH LOGIN"
-            raise SessionFailedError(Phase.AUTH, Answer(0, text, ()))
+            text = "5.5.4 the server offers neither AUTH PLAIN nor AUTH LOGIN"
+            raise SessionFailedError(Phase.AUTH, _ours(504, text))
 
     def _deliver(self, message: OutgoingMessage) -> Answer:
         sender, recipient = self._addresses(message)
@@ -201,24 +200,23 @@ class SmtpSession:
         raise SessionFailedError(self.phase, _refusal(answer))
 
     def _addresses(self, message: OutgoingMessage) -> tuple[str, str]:
-        self.phase = Phase.MAIL
-        try:
-            sender, recipient = (wire_address(address) for address in (message.sender, message.recipient))
-        except ValueError:
-            sender = recipient = ""
-        if not (_WIRE_ADDRESS.fullmatch(sender) and _WIRE_ADDRESS.fullmatch(recipient)):
-            raise SessionFailedError(self.phase, Answer(0, "5.1.3 an address that no envelope can hold", ()))
+        sender = _in_envelope(message.sender)
+        if sender is None:
+            raise SessionFailedError(Phase.MAIL, _ours(553, "5.1.7 a sender that no envelope can hold"))
+        recipient = _in_envelope(message.recipient)
+        if recipient is None:
+            raise SessionFailedError(Phase.RCPT, _ours(553, "5.1.3 a recipient that no envelope can hold"))
         return sender, recipient
 
     def _options(self, body: bytes, *, utf8: bool) -> str:
         options = ""
         if utf8:
             if "SMTPUTF8" not in self._features:
-                raise SessionFailedError(self.phase, Answer(0, "5.6.7 the server takes ASCII addresses only", ()))
+                raise SessionFailedError(Phase.RCPT, _ours(553, "5.6.7 the server takes ASCII addresses only"))
             options += " SMTPUTF8"
         if not body.isascii():
             if "8BITMIME" not in self._features:
-                raise SessionFailedError(self.phase, Answer(0, "5.6.3 the server takes 7-bit messages only", ()))
+                raise SessionFailedError(Phase.DATA, _ours(554, "5.6.3 the server takes 7-bit messages only"))
             options += " BODY=8BITMIME"
         return f"{options} SIZE={len(body)}" if "SIZE" in self._features else options
 
@@ -244,12 +242,26 @@ class SmtpSession:
             self.usable = False
             return
         self.messages += 1
-        if failure.answer.code == 0 or failure.phase is Phase.DOT:
-            return
+        if failure.phase is Phase.DOT or not failure.answer.lines:
+            return  # the transaction is over, or was never begun
         try:
             self.usable = self._command("RSET").code in _ACCEPTED
         except NoReplyError:
             self.usable = False
+
+
+def _ours(code: int, text: str) -> Answer:
+    """Return a refusal that this side makes, with the code that a server would give: nothing was said to one."""
+    return Answer(code, text, ())
+
+
+def _in_envelope(address: str) -> str | None:
+    """Return *address* as MAIL and RCPT take it, or nothing where they could not."""
+    try:
+        wire = wire_address(address)
+    except ValueError:
+        return None
+    return wire if _WIRE_ADDRESS.fullmatch(wire) else None
 
 
 def _refusal(answer: Answer) -> Answer | str:

@@ -67,7 +67,7 @@ def test_a_server_that_offers_no_way_to_sign_in_is_told_as_such() -> None:
     with ScriptedServer({"EHLO": "250-scripted\r\n250 AUTH GSSAPI"}) as server:
         reply = send(server, login="ada:hunter2@")
 
-    assert (reply.phase, reply.code, reply.answered) == (Phase.AUTH, None, True)
+    assert (reply.phase, reply.code, reply.enhanced, reply.answered) == (Phase.AUTH, 504, "5.5.4", True)
     assert "neither AUTH PLAIN nor AUTH LOGIN" in reply.text
 
 

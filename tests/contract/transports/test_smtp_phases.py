@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from mailer.classify import Breaker, Kind, judge_reply
 from mailer.reply import Phase, Reply
 from mailer.transports import open_transport
 from mailer.transports.conformance import message
@@ -183,7 +184,7 @@ def test_an_address_that_no_envelope_can_hold_is_refused_here(recipient: str) ->
         reply = transport.send(message(recipient=recipient))
         transport.close()
 
-    assert (reply.phase, reply.code, reply.enhanced, reply.answered) == (Phase.MAIL, None, "5.1.3", True)
+    assert (reply.phase, reply.code, reply.enhanced, reply.answered) == (Phase.RCPT, 553, "5.1.3", True)
     assert server.commands() == ["EHLO", "QUIT"]
 
 
@@ -225,7 +226,7 @@ def test_an_international_local_part_is_refused_where_the_server_does_not_take_i
         reply = transport.send(message(recipient="ö@example.com"))
         transport.close()
 
-    assert (reply.phase, reply.enhanced, reply.answered) == (Phase.MAIL, "5.6.7", True)
+    assert (reply.phase, reply.code, reply.enhanced, reply.answered) == (Phase.RCPT, 553, "5.6.7", True)
 
 
 def test_eight_bits_need_a_server_that_takes_them() -> None:
@@ -235,4 +236,33 @@ def test_eight_bits_need_a_server_that_takes_them() -> None:
         reply = transport.send(type(one)(one.sender, one.recipient, "ü".encode(), one.message_id))
         transport.close()
 
-    assert (reply.phase, reply.enhanced, reply.answered) == (Phase.MAIL, "5.6.3", True)
+    assert (reply.phase, reply.code, reply.enhanced, reply.answered) == (Phase.DATA, 554, "5.6.3", True)
+
+
+def test_a_session_goes_on_after_a_message_that_was_refused_here() -> None:
+    with ScriptedServer() as server:
+        transport = open_transport(server.dsn)
+        first, second = transport.send(message(recipient="ö@example.com")), transport.send(message())
+        transport.close()
+
+    assert (first.accepted, second.accepted) == (False, True)
+    assert server.commands() == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "content", "reason"),
+    [
+        ("a b@example.com", b"x", "recipient_refused"),
+        ("ö@example.com", b"x", "message_refused"),
+        ("ada@example.com", "ü".encode(), "message_refused"),
+    ],
+)
+def test_what_is_refused_here_does_not_count_against_the_server(recipient: str, content: bytes, reason: str) -> None:
+    with ScriptedServer({"EHLO": "250 scripted"}) as server:
+        transport = open_transport(server.dsn)
+        one = message()
+        reply = transport.send(type(one)(one.sender, recipient, content, one.message_id))
+        transport.close()
+
+    meaning = judge_reply(reply).meaning
+    assert (meaning.reason, meaning.kind, meaning.breaker) == (reason, Kind.PERMANENT, Breaker.UNTOUCHED)
