@@ -10,16 +10,16 @@ import sqlalchemy as sa
 
 from console.moments import Moment
 from console.statement import Statement, compiled, moment_column
+from outbox.schema import METADATA, SCHEMA
 
-letters = sa.table(
-    "dead_letter",
-    *(sa.column(name) for name in (
-        "id", "stage", "reason", "detail", "event_id", "type", "aggregate_type", "aggregate_id", "topic", "mail",
-        "delivery_id", "parks", "behind", "attempts", "created_at", "resolved_at", "resolution", "redrive_pending",
-    )),
-    schema="outbox",
-)  # fmt: skip
-LISTED = tuple(column for column in letters.c if column.name != "detail")
+letters = METADATA.tables[f"{SCHEMA}.dead_letter"]
+LISTED = [
+    letters.c[name]
+    for name in (
+        "id", "stage", "reason", "event_id", "type", "aggregate_type", "aggregate_id", "topic", "mail", "delivery_id", "parks",
+        "behind", "attempts", "created_at", "resolved_at", "resolution", "redrive_pending",
+    )
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

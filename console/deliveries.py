@@ -10,15 +10,16 @@ from console.database import Database
 from console.errors import NotFoundError, RefusedError
 from console.moments import Moment
 from console.statement import Statement, compiled, moment_column
+from outbox.schema import METADATA, SCHEMA
 
-_deliveries = sa.table(
-    "delivery",
-    *(sa.column(name) for name in (
+_deliveries = METADATA.tables[f"{SCHEMA}.delivery"]
+_LISTED = [
+    _deliveries.c[name]
+    for name in (
         "id", "event_id", "event_type", "mail", "lane", "state", "cycle", "attempt", "next_attempt_at", "claimed_by",
         "claimed_until", "pinned_transport", "created_at", "finished_at",
-    )),
-    schema="outbox",
-)  # fmt: skip
+    )
+]  # fmt: skip
 IN_DOUBT: Final = "in_doubt"
 
 
@@ -57,7 +58,7 @@ class Outcome:
 
 def page(wanted: Filter, *, before: int | None, limit: int) -> Statement:
     """Return the statement that lists deliveries, the newest first, from below the id *before*."""
-    listed = sa.select(*_deliveries.c).where(*wanted.conditions()).order_by(_deliveries.c.id.desc()).limit(limit)
+    listed = sa.select(*_LISTED).where(*wanted.conditions()).order_by(_deliveries.c.id.desc()).limit(limit)
     return compiled(listed if before is None else listed.where(_deliveries.c.id < before))
 
 
