@@ -9,13 +9,18 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import platformdirs
+import psutil
 
 APPLICATION = "pg-outbox-relay"
 # PostgreSQL refuses root. Every Linux has this user, so none has to be made.
 UNPRIVILEGED = "nobody"
+PREFIX = "outbox-dev-"
+OWNER = "owner"  # in a run's folder: the process that it belongs to
+KEPT_SECONDS = 86_400  # how long the logs of a failed run stay
 
 
 def cache_folder() -> Path:
@@ -33,21 +38,42 @@ def state_folder() -> Path:
 
 
 def new_run_folder() -> Path:
-    """Return a new, empty folder for one run; other users may pass through it, and not look into it."""
-    folder = Path(tempfile.mkdtemp(prefix="outbox-dev-"))
+    """Return a new folder for one run; other users may pass through it, and not look into it.
+
+    Folders of runs whose process was killed are deleted now: their servers died with it, and could not do that.
+    """
+    _delete_abandoned()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     folder.chmod(0o711)
+    (folder / OWNER).write_text(f"{os.getpid()}\n")
     return folder
 
 
 def remove(folder: Path, *, keep_logs: bool = False) -> None:
     """Delete a run's folder, or all but the logs in it."""
-    for path in folder.iterdir() if folder.exists() else ():
+    logs = [path for path in folder.glob("*.log") if path.stat().st_size] if keep_logs else []
+    for path in folder.iterdir() if logs else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-        elif not (keep_logs and path.suffix == ".log"):
+        elif path not in logs:
             path.unlink(missing_ok=True)
-    if not keep_logs:
+    if not logs:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _delete_abandoned() -> None:
+    """Delete our folders whose owner is dead, and logs of failures that are a day old."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):  # somebody else's, or just being deleted by another run
+            if folder.stat().st_uid != os.geteuid():
+                continue
+            owner = folder / OWNER
+            if owner.exists():
+                abandoned = not psutil.pid_exists(int(owner.read_text()))
+            else:
+                abandoned = time.time() - folder.stat().st_mtime > KEPT_SECONDS
+            if abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def server_user() -> str | None:

@@ -53,12 +53,13 @@ class GivenPostgres(GivenServer):
 class GivenKafka(GivenServer):
     """The Kafka at *bootstrap*."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, *, timeout_seconds: float = 10) -> None:
         """Check that somebody answers."""
         super().__init__("Apache Kafka")
         self.bootstrap = bootstrap
-        if not kafka.answers(bootstrap, timeout_seconds=10):
-            error = AddressError(KAFKA, f"cannot be used: no broker answered at {bootstrap} within 10 s")
+        if not kafka.answers(bootstrap, timeout_seconds=timeout_seconds):
+            problem = f"cannot be used: no broker answered at {bootstrap} within {timeout_seconds:g} s"
+            error = AddressError(KAFKA, problem)
             error.add_note(
                 "a broker that answers there but advertises another address looks the same: see its listeners"
             )

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,20 +56,24 @@ def locked(group: str, *, lock: Path = LOCK) -> tuple[LockedJar, ...]:
     return tuple(LockedJar(coordinate, sha256) for coordinate, sha256 in entries.items())
 
 
-def fetch(jars: Iterable[LockedJar], *, cache: Path | None = None) -> list[Path]:
+Download = Callable[[str, Path], Path]
+
+
+def fetch(jars: Iterable[LockedJar], *, cache: Path | None = None, download: Download | None = None) -> list[Path]:
     """Return the files of *jars*, downloaded if need be, each with the hash that the lock file names."""
+    get = download or _download
     folder = cache or folders.cache_folder() / "jars"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="jars") as pool:
-        return list(pool.map(lambda jar: _fetch_one(jar, folder), jars))
+        return list(pool.map(lambda jar: _fetch_one(jar, folder, get), jars))
 
 
-def _fetch_one(jar: LockedJar, folder: Path) -> Path:
+def _fetch_one(jar: LockedJar, folder: Path, download: Download) -> Path:
     """Return the file of *jar* in *folder*."""
     path = folder / jar.file_name
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
-            downloaded = _download(jar.coordinate, Path(scratch))
+            downloaded = download(jar.coordinate, Path(scratch))
             check(downloaded, jar)
             downloaded.replace(path)  # atomic: another process never sees half a jar
     check(path, jar)

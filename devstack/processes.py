@@ -57,6 +57,7 @@ class GuardedProcess:
             env=command.environment,
             start_new_session=True,  # Ctrl-C in a terminal reaches the owner, who stops the servers in their order
         )
+        self.guard_pid = self._guard.pid
         self.pid = self._read_pid()
 
     def _read_pid(self) -> int:

@@ -21,6 +21,16 @@ T = TypeVar("T", bound=_Closable)
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which servers to start; *durable*: with fsync."""
+
+    postgres: bool
+    kafka: bool
+    smtp: bool
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """The running servers, and their addresses. Closing it stops what it started and deletes the folder of the run."""
 
@@ -44,16 +54,27 @@ class Stack:
 
         Not *durable* spares the embedded PostgreSQL its fsync. The provider chain reads *environment*, by default ours.
         """
-        chain = os.environ if environment is None else environment
         folder = folders.new_run_folder()
+        wanted = Wanted(postgres=postgres, kafka=kafka, smtp=smtp, durable=durable)
+        try:
+            return cls._start(folder, wanted, environment=os.environ if environment is None else environment)
+        except BaseException:
+            folders.remove(folder, keep_logs=True)
+            raise
+
+    @classmethod
+    def _start(cls, folder: Path, wanted: Wanted, *, environment: Mapping[str, str]) -> Self:
+        """Return a stack of what is *wanted*, started in *folder*."""
         with ExitStack() as closers, ThreadPoolExecutor(thread_name_prefix="devstack") as pool:
             # Each registers its end as soon as it runs: an error, or Ctrl-C meanwhile, ends what has come up by then.
-            def launch(start: Callable[[], T], *, wanted: bool) -> Future[T] | None:
-                return pool.submit(_started, start, closers) if wanted else None
+            def launch(start: Callable[[], T], *, really: bool) -> Future[T] | None:
+                return pool.submit(_started, start, closers) if really else None
 
-            database = launch(lambda: providers.postgres(chain, folder, durable=durable), wanted=postgres)
-            broker = launch(lambda: providers.kafka(chain, folder), wanted=kafka)
-            sink = launch(lambda: SinkProcess.started(folder), wanted=smtp)
+            database = launch(
+                lambda: providers.postgres(environment, folder, durable=wanted.durable), really=wanted.postgres
+            )
+            broker = launch(lambda: providers.kafka(environment, folder), really=wanted.kafka)
+            sink = launch(lambda: SinkProcess(folder), really=wanted.smtp)
             return cls(
                 folder=folder,
                 postgres=database.result() if database else None,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from devstack import Stack, providers
+from devstack.errors import NotOurServerError
 from devstack.sink import Sink
 from devstack.versions import versioned
 from tests.support.servers import Databases
@@ -23,9 +24,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Skip a test that wants to stop or crash a server whose address was given: it is not ours."""
+    try:
+        yield
+    except NotOurServerError as refusal:
+        pytest.skip(str(refusal))
+
+
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Iterator[providers.Postgres]:
-    """A server: `.dsn` of its superuser, `.stop()`, `.start()`, `.crash()`. Without fsync: it outlives its own crash."""
+    """A server: `.dsn` of its superuser, `.stop()`, `.start()`, `.crash()`. No fsync: it outlives its own crash."""
     version = pytestconfig.getoption("--postgres-version")
     if version:
         with versioned(version) as server:

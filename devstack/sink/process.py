@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Self
 
 from devstack.processes import Command, GuardedProcess, free_port
 
@@ -21,11 +20,6 @@ class SinkProcess:
         arguments = (sys.executable, "-m", "devstack.sink", *ports)
         self._process = GuardedProcess(Command("the SMTP sink", arguments, self.log))
         self._process.wait_ready(self._answers, timeout_seconds=30)
-
-    @classmethod
-    def started(cls, folder: Path) -> Self:
-        """Return a running sink."""
-        return cls(folder)
 
     @property
     def dsn(self) -> str:
