@@ -5,7 +5,6 @@ This module reads the environment when it is imported, because Celery imports it
 
 import os
 import threading
-from typing import Any
 from uuid import UUID
 
 from celery import signals
@@ -39,23 +38,23 @@ def drain(lane: str, permit: str) -> None:
 
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator] # as above
-def _configure_logs(**_: Any) -> None:
+def _configure_logs(**_: object) -> None:
     """Log as every other process of ours does: Celery configures nothing itself once this is connected."""
     logs.configure(log_format=settings.log_format, log_level=settings.log_level)
 
 
 @signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator] # as above
-def _begin(**_: Any) -> None:
+def _begin(**_: object) -> None:
     _process()
 
 
 @signals.worker_process_shutdown.connect(weak=False)  # type: ignore[untyped-decorator] # as above
-def _end(**_: Any) -> None:
+def _end(**_: object) -> None:
     found: WorkerProcess | None = getattr(_processes, "process", None)
     if found is not None:
         found.close()
 
 
 @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator] # as above
-def _tell_ready(**_: Any) -> None:
+def _tell_ready(**_: object) -> None:
     logger().info("mailer.process.started", process="worker", processes=settings.mailer_processes)

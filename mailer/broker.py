@@ -68,7 +68,7 @@ def publisher(app: Celery) -> Publish:
     return publish
 
 
-def _queue(kind: str) -> Any:
+def _queue(kind: str) -> Queue:
     quorum = {"x-queue-type": "quorum", "x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD_QUEUE}
     return Queue(  # type: ignore[no-untyped-call] # kombu publishes no types
         QUEUE,

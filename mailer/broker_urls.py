@@ -1,7 +1,7 @@
 """Which brokers carry permits, and why the others are refused.
 
-A lost permit costs latency only, so almost any broker would do. Not those that lose or acknowledge what is unfinished in
-normal operation, for a worker that starts on one would look healthy and be slow for ever.
+A lost permit costs latency only, so almost any broker would do. Not those that lose, or acknowledge, what is unfinished
+in normal operation: a worker that starts on one would look healthy and be slow for ever.
 """
 
 from collections.abc import Mapping

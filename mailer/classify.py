@@ -1,12 +1,11 @@
 """What a reply means: (class, scope), by the enhanced code first, then the basic code, then the phase.
 
-The table is data, read from the top; the first row that fits decides. Three things must not be mixed up, for they punish
-the innocent: a recipient's refusal never counts against a transport, a policy's refusal never suppresses a recipient, and a
-lost reply to the final dot is neither success nor failure.
+The table is data, read from the top; the first row that fits decides. Three things must not be mixed up, for that would
+punish the innocent: a recipient's refusal never counts against a transport, a policy's refusal never suppresses a
+recipient, and a lost reply to the final dot is neither success nor failure.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -51,20 +50,20 @@ class Breaker(StrEnum):
 
 
 class ReplyLike(Protocol):
-    """What is read of `mailer.reply.Reply`."""
+    """What is read of `mailer.reply.Reply`, which says what each means."""
 
     @property
-    def phase(self) -> str: ...
+    def phase(self) -> str: ...  # noqa: D102 - the reply's words, here and below
     @property
-    def code(self) -> int | None: ...
+    def code(self) -> int | None: ...  # noqa: D102
     @property
-    def enhanced(self) -> str | None: ...
+    def enhanced(self) -> str | None: ...  # noqa: D102
     @property
-    def text(self) -> str: ...
+    def text(self) -> str: ...  # noqa: D102
     @property
-    def accepted(self) -> bool: ...
+    def accepted(self) -> bool: ...  # noqa: D102
     @property
-    def answered(self) -> bool: ...
+    def answered(self) -> bool: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def judge_reply(reply: ReplyLike) -> Judgement:
 
 
 def hint_in(text: str) -> timedelta | None:
-    """Return how long the server asks to wait, "try again in 5 minutes"; nothing where it does not, or for over a day."""
+    """Return how long the server asks to wait ("try again in 5 minutes"); nothing where it does not, or over a day."""
     match = _HINT.search(text)
     if match is None:
         return None
@@ -152,7 +151,7 @@ _AFTER_THE_DOT = frozenset(("dot", "done"))
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 _LONGEST_HINT = timedelta(days=1)
 _HINT = re.compile(
-    r"(?:try again|retry|come back|please wait|wait|greylisted|deferred|resend)[^.;:0-9]{0,40}(?:in|after|for|wait|:|-)?\s*"
+    r"(?:try again|retry|come back|wait|greylisted|deferred|resend)[^.;:0-9]{0,40}(?:in|after|for|wait|:|-)?\s*"
     r"\b(?P<n>\d{1,6})\s*(?P<unit>seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h)\b",
     re.IGNORECASE,
 )
@@ -201,14 +200,37 @@ _FULL = _words(
     r"mailbox size",
 )
 _RATE = _words(
-    r"rate.?limit", r"too many", r"too fast", r"too much mail", r"throttl", r"(?:sending|daily|hourly|message|user) (?:sending )?"
-    r"(?:quota|limit)", r"quota (?:is )?exceeded", r"limit (?:is |has been )?(?:exceeded|reached)", r"unusual rate", r"exceeded.{0,40}limit"
-)  # fmt: skip
+    r"rate.?limit",
+    r"too many",
+    r"too fast",
+    r"too much mail",
+    r"throttl",
+    r"unusual rate",
+    r"(?:sending|daily|hourly|message|user) (?:sending )?(?:quota|limit)",
+    r"quota (?:is )?exceeded",
+    r"limit (?:is |has been )?(?:exceeded|reached)",
+    r"exceeded.{0,40}limit",
+)
 _POLICY = _words(
-    r"spam", r"block(?:ed|.?list)", r"black.?list", r"reputation", r"\bpolicy\b", r"dnsbl", r"\brbl\b", r"spamhaus", r"dmarc", r"\bspf\b",
-    r"\bdkim\b", r"relay(?:ing)? (?:is )?(?:not|denied|access)", r"access denied", r"not permitted", r"unsolicited", r"banned", r"virus",
-    r"content rejected", r"prohibited",
-)  # fmt: skip
+    r"spam",
+    r"block(?:ed|.?list)",
+    r"black.?list",
+    r"reputation",
+    r"\bpolicy\b",
+    r"\bdnsbl\b",
+    r"\brbl\b",
+    r"\bdmarc\b",
+    r"\bspf\b",
+    r"\bdkim\b",
+    r"relay(?:ing)? (?:is )?(?:not|denied|access)",
+    r"access denied",
+    r"not permitted",
+    r"unsolicited",
+    r"banned",
+    r"virus",
+    r"content rejected",
+    r"prohibited",
+)
 
 
 def _e(pattern: str) -> re.Pattern[str]:
@@ -226,13 +248,13 @@ TABLE: tuple[_Row, ...] = (
     _Row(MAILBOX_FULL, enhanced=_e(r"[45]\.2\.2")),
     _Row(GREYLISTED, codes=_4YZ, phases=_phases("rcpt", "data", "dot"), text=_GREY),
     _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.2\.1")),
-    # A quota of ours: whatever the digit says, it is over tomorrow, and no attempt on this transport is worth making now.
+    # A quota of ours: whatever the digit says, it is over tomorrow, and until then no attempt here is worth making.
     _Row(RATE_LIMITED, codes=_codes(429)),
     _Row(RATE_LIMITED, enhanced=_e(r"4\.5\.3|5\.4\.5|4\.7\.28")),
     _Row(MAILBOX_FULL, codes=_codes(422, 452, 552), phases=_phases("rcpt", "data", "dot"), text=_FULL),
     _Row(RATE_LIMITED, codes=_4YZ | _codes(550, 552, 554), text=_RATE),
     _Row(MAILBOX_FULL, codes=_codes(552), phases=_phases("rcpt")),
-    # The server has no room, or is not itself, wherever it says so; at RCPT only what names the system is about the system.
+    # The server has no room, or is not itself; at RCPT only what names the system is about the system.
     _Row(TEMPORARILY_UNAVAILABLE, codes=_4YZ, enhanced=_e(r"4\.3\.[12]")),
     _Row(RECIPIENT_DEFERRED, codes=_codes(450, 451, 452), phases=_phases("rcpt")),
     _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.7\.1"), phases=_phases("rcpt", "data", "dot")),
@@ -247,9 +269,3 @@ TABLE: tuple[_Row, ...] = (
     # Without an enhanced code that says more. 550 5.0.0 and 5.1.0 are what old servers say of a user that they lack.
     _Row(RECIPIENT_REFUSED, codes=_codes(550, 551, 553), phases=_phases("rcpt")),
 )
-
-
-def reasons() -> frozenset[str]:
-    """Return every reason that a judgement can give a dead letter."""
-    named: Iterable[Meaning] = (value for value in globals().values() if isinstance(value, Meaning))
-    return frozenset(meaning.reason for meaning in named)

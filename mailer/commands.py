@@ -29,27 +29,27 @@ app = typer.Typer(help="From Kafka to the inbox: plan deliveries, send them, loo
 
 
 @app.command()
-def consume() -> None:
+def consume(context: typer.Context) -> None:
     """Plan a delivery for each mail that a committed event owes, until stopped."""
-    _serve(os.environ, "consumer", _consumer)
+    _serve(context.obj, "consumer", _consumer)
 
 
 @app.command()
-def sweep() -> None:
+def sweep(context: typer.Context) -> None:
     """Issue permits for what is due and end claims that ran out, until stopped; one of several is elected."""
-    _serve(os.environ, "sweeper", _sweeper)
+    _serve(context.obj, "sweeper", _sweeper)
 
 
 @app.command()
-def run() -> None:
+def run(context: typer.Context) -> None:
     """Consume and sweep in one process, beside a worker."""
-    _serve(os.environ, "consumer and sweeper", _consumer, _sweeper)
+    _serve(context.obj, "consumer and sweeper", _consumer, _sweeper)
 
 
 @app.command()
-def work() -> None:
+def work(context: typer.Context) -> None:
     """Send what is due: a Celery worker, the same as `celery -A mailer.app worker`."""
-    settings = _begin(os.environ)
+    settings = _begin(context.obj)
     _check_database(settings)
     # Reads the environment when it is imported, as Celery wants it.
     from mailer.app import app as celery  # noqa: PLC0415

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -31,6 +31,9 @@ _LAG_EVERY_SECONDS = 5.0
 _SESSION_TIMEOUT_MS = 6000
 
 
+OnPartitions = Callable[[Consumer, list[TopicPartition]], None]
+
+
 class Owing(Protocol):
     """What the consumer needs of the database."""
 
@@ -43,7 +46,7 @@ class Owing(Protocol):
         ...
 
 
-def open_consumer(settings: MailerSettings, *, on_assign: Any, on_revoke: Any) -> Consumer:
+def open_consumer(settings: MailerSettings, *, on_assign: OnPartitions, on_revoke: OnPartitions) -> Consumer:
     """Return a consumer that is subscribed, and that commits nothing by itself."""
     consumer = Consumer(
         {
@@ -238,6 +241,8 @@ def _record(message: Message) -> ReadRecord:
     )
 
 
-def _headers(headers: Any) -> tuple[tuple[str, bytes | None], ...]:
+def _headers(
+    headers: dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None,
+) -> tuple[tuple[str, bytes | None], ...]:
     pairs = headers.items() if isinstance(headers, dict) else headers or ()
     return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)

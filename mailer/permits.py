@@ -1,7 +1,7 @@
 """Permits: how a lane's workers learn that there is something to do, without the broker learning what.
 
-A permit is a row and a Celery task with the row's id. The rows cap how many tasks are in the broker; a row whose task was
-lost is forgotten after a while, and another is issued.
+A permit is a row and a Celery task with the row's id. The rows cap how many tasks are in the broker; a row whose task
+was lost is forgotten after a while, and another is issued.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a record owes: a delivery for each mail that answers its event, or a reason why not, to be kept as a dead letter.
+"""What a record owes: a delivery for each mail that answers its event, or a reason why not, to be kept.
 
 An event that no mail answers owes nothing. One mail's fault does not hold up another mail of the same event.
 """

@@ -1,7 +1,7 @@
 """Which transports a window may use: those whose breakers are closed, in order, and at most one that is being probed.
 
-Nothing is spent while a breaker is open. One message at a time goes to an open transport whose pause is over; when it is
-taken, the breaker closes, and the preferred transport is preferred again. When all are open, mail waits.
+Nothing is spent while a breaker is open. One message at a time goes to an open transport whose pause is over; when it
+is taken, the breaker closes, and the preferred transport is preferred again. When all are open, mail waits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The names of the transports to try, in order; *probing* is one whose breaker is open, and then one message goes."""
+    """The names of the transports to try, in order; *probing* is one whose breaker is open: one message goes."""
 
     names: tuple[str, ...]
     probing: str | None = None

@@ -1,4 +1,4 @@
-"""Send one message through the transports of its route, and read what the replies of a window say of those transports."""
+"""Send a message through the transports of its route, and read what a window's replies say of those transports."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence

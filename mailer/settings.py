@@ -1,4 +1,4 @@
-"""Settings of the mailer: `OUTBOX_MAIL_…`, `OUTBOX_MAILER_…` and `OUTBOX_CELERY_…`, over outbox.toml, over these defaults."""
+"""Settings of the mailer: `OUTBOX_MAIL_…`, `OUTBOX_MAILER_…`, `OUTBOX_CELERY_…`, over outbox.toml, over these defaults."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def _checked_url(url: SecretUrl | None) -> SecretUrl | None:
 
 
 def _checked_pattern(pattern: str) -> str:
-    # librdkafka takes a subscription for a pattern only if it begins with ^, and would else wait for a topic of that name.
+    # librdkafka takes a subscription for a pattern only if it begins with ^, else for the name of one topic.
     if not pattern.startswith("^"):
         raise ValueError(r"expected a regular expression that begins with ^, such as ^outbox\.event\..*")
     try:
@@ -50,8 +50,8 @@ class MailerSettings(ProcessSettings):
     """What consumer, worker and sweeper are told."""
 
     mail_dsn: Annotated[SecretUrl, AfterValidator(_checked_transport)] = Field(
-        description="Where mail goes: `smtp://user:password@host:587`, `smtps://…`, `file:///folder`, `console:`, `null:`, "
-        "or `failover(a b)`."
+        description="Where mail goes: `smtp://user:password@host:587`, `smtps://…`, `file:///folder`, `console:`, "
+        "`null:`, or `failover(a b)`."
     )
     mail_from: Annotated[str, AfterValidator(_checked_sender)] = Field(
         description="Sender of every mail, as `address` or `Name <address>`; its domain ends the Message-IDs."
@@ -73,7 +73,7 @@ class MailerSettings(ProcessSettings):
     mail_breaker_failures: int = Field(
         5,
         ge=1,
-        description="Failures in a row after which a transport is left alone for the backoff's base, then twice that, …",
+        description="Failures in a row after which a transport is left alone: for the backoff's base, then twice that, …",
     )
     mail_redact_days: int = Field(
         30, ge=1, description="Recipient, payload and content of a settled delivery are kept so long."

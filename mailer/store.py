@@ -50,9 +50,9 @@ class Claim:
         )
 
 
-_PLAIN_COLUMNS = tuple(
-    "id message_uuid event_id event_type aggregate_type aggregate_id mail recipient locale attempt pinned_transport "
-    "content claimed_at".split()
+_PLAIN_COLUMNS = (
+    *("id", "message_uuid", "event_id", "event_type", "aggregate_type", "aggregate_id"),
+    *("mail", "recipient", "locale", "attempt", "pinned_transport", "content", "claimed_at"),
 )
 
 
@@ -185,7 +185,7 @@ class Store:
         if outcomes:
             found = rows(connection, "record", {**_outcomes(outcomes), "worker": self._worker})
             recorded = {row["id"] for row in found}
-        by_name: dict[str, Failures | None] = {name: None for name in recovered}
+        by_name: dict[str, Failures | None] = dict.fromkeys(recovered)
         by_name |= {one.transport: one for one in failures}
         # In the order of their names, so that two workers cannot wait for one another.
         for name in sorted(by_name):

@@ -1,4 +1,4 @@
-"""Once a second, by whoever is elected: end what ran out, send again what a policy says, issue what permits are missing.
+"""Once a second, by whoever is elected: end what ran out, queue what a policy sends again, issue permits that lack.
 
 Everything here is a statement that may run twice, or on two machines, without harm; the election only saves the work.
 """

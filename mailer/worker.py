@@ -4,7 +4,6 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -135,9 +134,7 @@ class WorkerProcess:
         """End threads, sessions and the connection."""
         self._executor.shutdown(wait=True, cancel_futures=True)
         for transport in self._transports:
-            close: Callable[[], None] | None = getattr(transport, "close", None)
-            if close is not None:
-                close()
+            transport.close()
         self._database.close()
 
 

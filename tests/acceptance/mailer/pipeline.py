@@ -14,13 +14,14 @@ from typing import Any, Self
 
 import psycopg
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its stubs lack it
 from psycopg.rows import dict_row
 
 from outbox.envelope import CloudEventsBinary, StoredEvent
 from tests.support.servers import unreachable
 from tests.support.waiting import wait_until
 
+_VERBS = {"consumer": "consume", "worker": "work", "sweeper": "sweep"}
 COMMAND = (sys.executable, "-m", "console")
 
 
@@ -80,10 +81,11 @@ class Pipeline:
         self._bootstrap = bootstrap
         self._aggregate_type = aggregate_type
         self._folder = folder
-        self._running: list[Process] = []
+        self.processes: list[Process] = []
         self._encoder = CloudEventsBinary(source="/outbox/test")
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
-        self.environment = unreachable(os.environ) | {
+        self.make_topic()
+        self.environment = unreachable(os.environ) | {  # noqa: TID251 - what the processes inherit
             "OUTBOX_DATABASE_URL": database,
             "OUTBOX_KAFKA_BOOTSTRAP": bootstrap,
             "OUTBOX_MAIL_DSN": mail_dsn,
@@ -109,9 +111,15 @@ class Pipeline:
     def sweeper(self) -> Process:
         return self.start("sweeper", *COMMAND, "mailer", "sweep").wait_for("mailer.process.started")
 
+    def start_all(self) -> None:
+        """Start one of each, side by side."""
+        started = [self.start(name, *COMMAND, "mailer", verb) for name, verb in _VERBS.items()]
+        for process in started:
+            process.wait_for("mailer.process.started")
+
     def start(self, name: str, *arguments: str) -> Process:
         process = Process(name, arguments, self.environment, self._folder)
-        self._running.append(process)
+        self.processes.append(process)
         return process
 
     def make_topic(self, partitions: int = 1) -> None:
@@ -119,13 +127,20 @@ class Pipeline:
         for made in admin.create_topics([NewTopic(self.topic, partitions, 1)]).values():
             made.result(20)
 
-    def publish(self, type_: str = "user.role_upgraded", *, event_id: str | None = None, **payload: object) -> str:
+    def publish(
+        self,
+        type_: str = "user.role_upgraded",
+        *,
+        event_id: str | None = None,
+        aggregate_id: str = "42",
+        **payload: object,
+    ) -> str:
         """Publish an event as the relay does, and return its id."""
         identity = event_id or str(uuid.uuid4())
         event = StoredEvent(
             event_id=identity,
             aggregate_type=self._aggregate_type,
-            aggregate_id="42",
+            aggregate_id=aggregate_id,
             type=type_,
             payload=json.dumps(payload),
             headers=None,
@@ -146,6 +161,32 @@ class Pipeline:
             cursor = connection.execute(statement.encode(), arguments)
             return cursor.fetchall() if cursor.description else []
 
+    def delivery(self, event_id: str, state: str, *, timeout_seconds: float = 20) -> dict[str, Any]:
+        """Return the only delivery of an event, once it is in *state*."""
+
+        def found() -> dict[str, Any]:
+            [row] = self.query("select * from outbox.delivery where event_id = %s", event_id) or [{}]
+            assert row.get("state") == state, row.get("state")
+            return row
+
+        return wait_until(found, timeout_seconds=timeout_seconds, what=f"the delivery to be {state} ({self._folder})")
+
+    def attempts(self, event_id: str) -> list[tuple[str, str, int | None]]:
+        """Return phase, outcome and code of each attempt for an event."""
+        rows = self.query(
+            "select a.phase, a.outcome, a.code from outbox.attempt a join outbox.delivery d on d.id = a.delivery_id"
+            " where d.event_id = %s order by a.id",
+            event_id,
+        )
+        return [(row["phase"], row["outcome"], row["code"]) for row in rows]
+
+    def dead_letters(self, event_id: str) -> list[dict[str, Any]]:
+        return self.query("select * from outbox.dead_letter where event_id = %s order by id", event_id)
+
+    def said(self) -> str:
+        """Return everything that every process has logged."""
+        return "".join(process.said for process in self.processes)
+
     def states(self) -> dict[str, int]:
         rows = self.query("select state, count(*) as n from outbox.delivery group by state")
         return {row["state"]: row["n"] for row in rows}
@@ -158,7 +199,7 @@ class Pipeline:
         )
 
     def close(self) -> None:
-        for process in self._running:
+        for process in self.processes:
             if process.popen.poll() is None:
                 process.kill()
 
