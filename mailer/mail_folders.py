@@ -146,8 +146,13 @@ def _folder(path: Path, *, texts: Mapping[str, str], base: str) -> MailFolder:
         path=path,
         has_html=f"{name}/{BODY_HTML}" in texts,
         locales=tuple(sorted({file.split("/")[1] for file, _ in own if file.count("/") == 2})),  # noqa: PLR2004
-        samples=tuple(sorted((path / SAMPLES).glob("*.json"))),
+        samples=tuple(sorted((path / SAMPLES).glob("*.json"), key=_sample_order)),
     )
+
+
+def _sample_order(path: Path) -> tuple[int, str]:
+    """Return where a sample stands: what a reader usually gets comes first."""
+    return ("typical", "longest", path.stem).index(path.stem), path.stem
 
 
 def _digest(files: list[tuple[str, str]]) -> str:
