@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -106,16 +106,6 @@ def test_debezium_is_what_its_event_router_writes() -> None:
     )
 
 
-def test_the_rows_topic_overrides_the_route(envelope: Envelope) -> None:
-    assert envelope.encode(LOCKED._replace(topic="users.v2")).topic == "users.v2"
-
-
-def test_a_route_may_name_both_types(envelope: Envelope) -> None:
-    routed = type(envelope)(source=SOURCE, route=Route("shop.{aggregate_type}.{type}"))  # type: ignore[call-arg]  # ours
-
-    assert routed.encode(LOCKED).topic == "shop.user.user.locked"
-
-
 @pytest.mark.parametrize("template", ["", "{colour}", "{}", "{aggregate_type", "{type.x}"])
 def test_a_route_that_makes_no_topic_is_refused(template: str) -> None:
     with pytest.raises(InvalidRouteError, match="makes no topic"):
@@ -136,14 +126,6 @@ def test_header_values_that_are_no_text_travel_as_json(envelope: Envelope) -> No
     record = envelope.encode(LOCKED._replace(headers='{"n": 1, "list": ["ä"], "nothing": null}'))
 
     assert record.headers[-3:] == (("n", b"1"), ("list", '["ä"]'.encode()), ("nothing", b"null"))
-
-
-def test_the_zone_of_the_connection_makes_no_difference() -> None:
-    elsewhere = LOCKED._replace(created_at=LOCKED.created_at.astimezone(timezone(timedelta(hours=5, minutes=45))))
-
-    envelope = CloudEventsBinary(source=SOURCE)
-
-    assert envelope.encode(elsewhere) == envelope.encode(LOCKED)
 
 
 def test_a_source_is_a_uri_whatever_the_aggregate_type(envelope: Envelope) -> None:
