@@ -49,7 +49,8 @@ class Traffic:
 class Handler:
     """Decides MAIL, RCPT and the final dot, and keeps the mails."""
 
-    def __init__(self, *, mailbox: Mailbox, script: Script, traffic: Traffic) -> None:
+    def __init__(self, *, mailbox: Mailbox, script: Script, traffic: Traffic, login_required: bool = False) -> None:
+        self._login_required = login_required
         self._mailbox = mailbox
         self._script = script
         self._traffic = traffic
@@ -60,9 +61,11 @@ class Handler:
         return self._script.next(phase, recipients)
 
     async def handle_MAIL(  # noqa: N802  the name that aiosmtpd calls
-        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Answer MAIL FROM."""
+        if self._login_required and not session.authenticated:
+            return "530 5.7.0 authentication required"
         if line := await _act(server, self.ask(Phase.MAIL, [address])):
             return line
         envelope.mail_from = address
@@ -114,7 +117,6 @@ class Connection(SMTP):
             data_size_limit=options.max_message_bytes,
             tls_context=options.tls,
             require_starttls=options.require_tls,
-            auth_required=bool(options.logins),
             auth_require_tls=options.tls is not None,
             authenticator=_authenticator(options.logins) if options.logins else None,
             enable_SMTPUTF8=True,

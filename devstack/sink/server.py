@@ -107,7 +107,12 @@ class Sink:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(15)
 
     async def _serve_smtp(self) -> asyncio.Server:
-        handler = Handler(mailbox=self.mailbox, script=self.replies, traffic=self.traffic)
+        handler = Handler(
+            mailbox=self.mailbox,
+            script=self.replies,
+            traffic=self.traffic,
+            login_required=bool(self._options.logins),
+        )
         return await self._loop.create_server(
             lambda: Connection(handler, options=self._options, traffic=self.traffic), self.host, self._port, backlog=512
         )
