@@ -6,7 +6,7 @@ Two guards hold for every line, whoever wrote it: a URL's password is masked, an
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 from structlog.types import EventDict, Processor
@@ -17,21 +17,22 @@ from runtime.secrets import mask
 _CHATTY = ("celery", "kombu", "amqp", "asyncio", "urllib3", "sqlalchemy", "alembic", "psycopg", "uvicorn", "css_inline")
 
 
-def configure(*, log_format: Literal["console", "json"], log_level: str) -> None:
-    """Send structlog's and the standard library's records to stderr, in one form, from *log_level* upwards."""
+def configure(*, log_format: Literal["console", "json"], log_level: str, stream: TextIO | None = None) -> None:
+    """Send structlog's and the standard library's records to stderr (or *stream*), in one form, from *log_level* on."""
+    out = stream or sys.stderr
     level = logging.getLevelNamesMapping()[log_level.upper()]
     shared = _shared()
     structlog.configure(
-        processors=[*shared, *_rendering(log_format)],
+        processors=[*shared, *_rendering(log_format, out)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(log_format)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(log_format, out)],
         )
     )
     root = logging.getLogger()
@@ -50,12 +51,12 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _rendering(log_format: str) -> list[Processor]:
+def _rendering(log_format: str, out: TextIO) -> list[Processor]:
     if log_format == "json":
         last: Processor = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     else:
         last = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="at"
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="at"
         )
     return [structlog.processors.format_exc_info, masked, last]
 
