@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import outbox
 from outbox import Event, OutsideTransactionWarning, UnsupportedHostError
-from tests.contract.hosts.stacks import DjangoConnection, SqlAlchemyAsyncConnectionOnPsycopg
+from tests.contract.hosts.stacks import DjangoConnection, SqlAlchemyAsyncConnection, SqlAlchemyAsyncConnectionOnPsycopg
 
 Observer = psycopg.Connection[DictRow]
 
@@ -85,17 +85,21 @@ def test_a_failed_host_transaction_refuses_the_event(engine: Engine) -> None:
             outbox.insert(session, LOCKED)
 
 
-def test_isolation_level_autocommit_warns_inside_what_looks_like_a_transaction(engine: Engine) -> None:
-    by_itself = engine.execution_options(isolation_level="AUTOCOMMIT")
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_isolation_level_autocommit_warns_inside_what_looks_like_a_transaction(database: str, driver: str) -> None:
+    url = make_url(database).set(drivername=f"postgresql+{driver}")
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
-    with by_itself.begin() as connection, pytest.warns(OutsideTransactionWarning, match="AUTOCOMMIT") as warned:
+    with engine.begin() as connection, pytest.warns(OutsideTransactionWarning, match="AUTOCOMMIT") as warned:
         outbox.insert(connection, LOCKED)
 
     assert warned[0].filename == __file__
+    engine.dispose()
 
 
-def test_autocommit_warns_through_the_event_loop_too(database: str) -> None:
-    host = SqlAlchemyAsyncConnectionOnPsycopg(database)
+@pytest.mark.parametrize("stack", [SqlAlchemyAsyncConnection, SqlAlchemyAsyncConnectionOnPsycopg])
+def test_autocommit_warns_through_the_event_loop_too(database: str, stack: type[SqlAlchemyAsyncConnection]) -> None:
+    host = stack(database)
     host.engine = host.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     with pytest.warns(OutsideTransactionWarning, match="AUTOCOMMIT"), host.transaction() as work:
