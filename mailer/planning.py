@@ -10,7 +10,7 @@ from typing import Protocol
 
 from mailer.errors import MalformedEventError
 from mailer.mail import Mail
-from outbox.decoding import ReceivedEvent, decode
+from outbox.envelope import ReceivedEvent, decode
 from outbox.errors import MalformedRecordError
 
 # What PostgreSQL cannot hold as text, and what replaces it where the text only describes a record.
