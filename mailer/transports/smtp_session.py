@@ -8,6 +8,7 @@ import re
 import ssl
 import time
 from base64 import b64encode
+from collections.abc import Container
 from dataclasses import dataclass, field
 from socket import gethostname
 from typing import Literal
@@ -20,9 +21,16 @@ StartTls = Literal["require", "try", "never"]
 
 _WIRE_ADDRESS = re.compile(r"[^\x00-\x20\x7f<>\ud800-\udfff]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
-_READY, _GREETED, _SIGNED_IN, _CONTINUE, _START_MAIL, _CLOSING = 220, 250, 235, 334, 354, 421
+_READY, _GREETED, _SIGNED_IN, _CONTINUE, _START_MAIL = (frozenset((code,)) for code in (220, 250, 235, 334, 354))
+_CLOSING = 421
 _ACCEPTED = range(200, 300)
 _REFUSED = range(400, 600)
+# The steps up to the message, and what lets each go on to the next.
+_ENVELOPE: tuple[tuple[Phase, Container[int]], ...] = (
+    (Phase.MAIL, _GREETED),
+    (Phase.RCPT, _ACCEPTED),
+    (Phase.DATA, _START_MAIL),
+)
 # What old servers answer to EHLO: they know HELO only.
 _NO_EHLO = frozenset((500, 501, 502, 504, 550))
 
@@ -131,7 +139,7 @@ class SmtpSession:
             self._encrypt()
             self.phase = Phase.CONNECT
         greeting = self._wire.answer(seconds=self._within(settings.command_seconds))
-        if greeting.code != _READY:
+        if greeting.code not in _READY:
             raise SessionFailedError(self.phase, _refusal(greeting))
         self._greet()
         if not settings.implicit_tls and settings.starttls != "never":
@@ -165,7 +173,7 @@ class SmtpSession:
         else:
             words = [line.split(" ", 1) for line in answer.lines[1:]]
             self._features = {word[0].upper(): word[1] if len(word) > 1 else "" for word in words}
-        if answer.code != _GREETED:
+        if answer.code not in _GREETED:
             raise SessionFailedError(self.phase, _refusal(answer))
 
     def _sign_in(self, user: str, password: str) -> None:
@@ -184,13 +192,14 @@ class SmtpSession:
         sender, recipient = self._addresses(message)
         body = stuffed(message.content)
         options = self._options(body, utf8=not (sender + recipient).isascii())
-        self._expect(Phase.MAIL, f"MAIL FROM:<{sender}>{options}", _GREETED)
-        self.phase = Phase.RCPT
-        answer = self._command(f"RCPT TO:<{recipient}>")
-        if answer.code not in _ACCEPTED:
-            raise SessionFailedError(self.phase, _refusal(answer))
-        self._expect(Phase.DATA, "DATA", _START_MAIL)
+        envelope = (f"MAIL FROM:<{sender}>{options}", f"RCPT TO:<{recipient}>", "DATA")
+        if "PIPELINING" in self._features:
+            self._pipeline(envelope)
+        else:
+            for line, (phase, codes) in zip(envelope, _ENVELOPE, strict=True):
+                self._expect(phase, line, codes)
         self._wire.write(body, seconds=self._within(self._settings.dot_seconds))
+        self._wire.expect_silence()
         self.phase = Phase.DOT
         self._wire.write(b".\r\n", seconds=self._settings.command_seconds)
         answer = self._wire.answer(seconds=self._settings.dot_seconds)
@@ -198,6 +207,35 @@ class SmtpSession:
             return answer
         # A reply that is neither yes nor no leaves the message in doubt.
         raise SessionFailedError(self.phase, _refusal(answer))
+
+    def _pipeline(self, lines: tuple[str, ...]) -> None:
+        """Send *lines* at once (RFC 2920) and read the replies; the first refusal counts, the rest follow from it."""
+        self.phase = Phase.MAIL
+        self._wire.expect_silence()
+        self._wire.write(b"".join(f"{line}\r\n".encode() for line in lines), seconds=self._settings.command_seconds)
+        failure: SessionFailedError | None = None
+        for phase, codes in _ENVELOPE:
+            self.phase = failure.phase if failure else phase
+            try:
+                answer = self._wire.answer(seconds=self._within(self._settings.command_seconds))
+            except NoReplyError:
+                if failure is None:
+                    raise
+                self.usable = False
+                raise failure from None
+            if failure is None and answer.code not in codes:
+                failure = SessionFailedError(phase, _refusal(answer))
+            elif failure is not None and answer.code in _START_MAIL:
+                self._say_nothing()
+        if failure is not None:
+            raise failure
+
+    def _say_nothing(self) -> None:
+        """End the message of a server that waits for one although it takes nobody it could be for."""
+        try:
+            self._wire.command(".", seconds=self._within(self._settings.command_seconds))
+        except NoReplyError:
+            self.usable = False
 
     def _addresses(self, message: OutgoingMessage) -> tuple[str, str]:
         sender = _in_envelope(message.sender)
@@ -220,10 +258,10 @@ class SmtpSession:
             options += " BODY=8BITMIME"
         return f"{options} SIZE={len(body)}" if "SIZE" in self._features else options
 
-    def _expect(self, phase: Phase, line: str, code: int) -> None:
+    def _expect(self, phase: Phase, line: str, codes: Container[int]) -> None:
         self.phase = phase
         answer = self._command(line)
-        if answer.code != code:
+        if answer.code not in codes:
             raise SessionFailedError(phase, _refusal(answer))
 
     def _command(self, line: str) -> Answer:

@@ -57,8 +57,14 @@ class SmtpWire:
 
     def command(self, line: str, *, seconds: float) -> Answer:
         """Send *line* and return the reply to it."""
+        self.expect_silence()
         self.write(f"{line}\r\n".encode(), seconds=seconds)
         return self.answer(seconds=seconds)
+
+    def expect_silence(self) -> None:
+        """Raise NoReplyError if something came unasked: it would be taken for the reply to what is said next."""
+        if self._received:
+            raise NoReplyError("the server spoke out of turn")
 
     def write(self, content: bytes, *, seconds: float) -> None:
         """Send *content* whole, or raise NoReplyError."""

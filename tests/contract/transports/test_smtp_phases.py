@@ -266,3 +266,63 @@ def test_what_is_refused_here_does_not_count_against_the_server(recipient: str, 
 
     meaning = judge_reply(reply).meaning
     assert (meaning.reason, meaning.kind, meaning.breaker) == (reason, Kind.PERMANENT, Breaker.UNTOUCHED)
+
+
+PIPELINING = "250-scripted\r\n250 PIPELINING"
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "DOT"])
+@pytest.mark.parametrize("answer", ["451 4.7.1 later", "554 5.7.1 no", Drop(), Raw(b"garbage\r\n"), Hang()])
+def test_phases_are_the_same_when_commands_are_sent_at_once(step: str, answer: Answer) -> None:
+    one_by_one = reply_to({step: answer}, options=QUICK)
+    at_once = reply_to({step: answer, "EHLO": PIPELINING}, options=QUICK)
+
+    assert (at_once.phase, at_once.code, at_once.enhanced, at_once.answered) == (
+        one_by_one.phase,
+        one_by_one.code,
+        one_by_one.enhanced,
+        one_by_one.answered,
+    )
+
+
+@pytest.mark.parametrize("then", ["503 5.5.1 no recipients", "354 go on"])
+def test_a_refused_recipient_does_not_cost_the_session_when_commands_are_sent_at_once(then: str) -> None:
+    script: dict[str, Answer | list[Answer]] = {
+        "EHLO": PIPELINING,
+        "RCPT": ["550 5.1.1 no", "250 ok"],
+        "DATA": [then, "354 go on"],
+        "DOT": ["554 5.5.1 no recipients", "250 ok"] if then.startswith("354") else "250 ok",
+    }
+    with ScriptedServer(script) as server:
+        transport = open_transport(server.dsn)
+        first, second = transport.send(message(1)), transport.send(message(2))
+        transport.close()
+
+    assert (first.phase, first.code, first.enhanced) == (Phase.RCPT, 550, "5.1.1")
+    assert second.accepted
+    assert server.connections == 1
+    assert [content for content in server.messages if content != b"\r\n"] == [
+        message(2).content.replace(b"\r\n.", b"\r\n..")
+    ]
+
+
+def test_a_connection_that_closes_after_a_refusal_leaves_the_refusal() -> None:
+    reply = reply_to({"EHLO": PIPELINING, "MAIL": Drop(after=b"421 4.3.2 closing\r\n")})
+
+    assert (reply.phase, reply.code, reply.answered) == (Phase.MAIL, 421, True)
+
+
+@pytest.mark.parametrize("step", ["MAIL", "DATA"])
+def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next_one(step: str) -> None:
+    script = {"RCPT": Raw(b"250 ok\r\n250 ok\r\n")} if step == "DATA" else {"EHLO": Raw(b"250 scripted\r\n250 ok\r\n")}
+
+    reply = reply_to(dict(script), options=QUICK)
+
+    assert (reply.accepted, reply.answered, reply.text) == (False, False, "the server spoke out of turn")
+    assert reply.phase == step.lower()
+
+
+def test_an_acceptance_before_the_dot_is_no_acceptance() -> None:
+    reply = reply_to({"DATA": Raw(b"354 go on\r\n250 2.0.0 queued\r\n")}, options=QUICK)
+
+    assert (reply.phase, reply.accepted, reply.answered) == (Phase.DATA, False, False)

@@ -6,10 +6,11 @@ from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailer.compose import check_address, check_value, compose, parse_mailbox
+from mailer.compose import _PLAIN, _is_plain, check_address, check_value, compose, parse_mailbox
 from mailer.errors import AddressRefusedError, HeaderRefusedError
 from mailer.rendering import Rendered
 
@@ -25,6 +26,7 @@ ENCODED = st.builds(
     "=?{}?{}?{}?=".format, st.sampled_from(["utf-8", "latin-1", "utf-7", "x"]), st.sampled_from("qQbB"), NASTY
 )
 VALUES = st.one_of(NASTY, ENCODED, st.builds("{}{}{}".format, NASTY, ENCODED, NASTY))
+TOPS = sorted({"com", "test", "local", "arpa", "xn--abc", "c", "c0m", *SPECIAL_USE_DOMAIN_NAMES})
 WHERE = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
 
 
@@ -121,6 +123,24 @@ def test_an_address_is_taken_exactly_as_given_or_not_at_all(text: str) -> None:
 
     assert taken in (None, text)
     assert not any(character in (taken or "") for character in "\r\n <>,;\x00")
+
+
+@given(
+    st.one_of(
+        st.from_regex(_PLAIN, fullmatch=True),
+        st.text("ab1-._+@", max_size=30).map(lambda text: f"{text}.com"),
+        st.builds(
+            "{}@{}.{}".format, st.text("ab1-._", max_size=9), st.text("ab1-.", max_size=9), st.sampled_from(TOPS)
+        ),
+    )
+)
+@example(f"{'a' * 64}@example.com")
+@example(f"{'a' * 65}@example.com")
+@example(f"a@{'b' * 63}.com")
+@example(f"a@{'b' * 64}.com")
+def test_what_looks_usual_is_taken_as_it_is_by_email_validator_too(address: str) -> None:
+    if _is_plain(address):
+        assert validate_email(address, check_deliverability=False, test_environment=True).normalized == address
 
 
 @pytest.mark.parametrize(
