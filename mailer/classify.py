@@ -211,12 +211,20 @@ _RATE = _words(
     r"limit (?:is |has been )?(?:exceeded|reached)",
     r"exceeded.{0,40}limit",
 )
+_NOBODY = _words(
+    r"user unknown",
+    r"unknown user",
+    r"no such (?:user|recipient|mailbox|account)",
+    r"(?:user|recipient|mailbox|account) (?:was )?not found",
+    r"(?:user|recipient|mailbox|account|address) does(?: not|n't) exist",
+    r"doesn't have an? [\w.]+ account",
+)
 _POLICY = _words(
     r"spam",
     r"block(?:ed|.?list)",
     r"black.?list",
     r"reputation",
-    r"\bpolicy\b",
+    r"\bpolic(?:y|ies)\b",
     r"\bdnsbl\b",
     r"\brbl\b",
     r"\bdmarc\b",
@@ -237,35 +245,39 @@ def _e(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
+_LATE = _phases("rcpt", "data", "dot")
 TABLE: tuple[_Row, ...] = (
     # A server that wants a password, or does not take ours. 454 says that its directory is away, which heals by itself.
     _Row(NOT_AUTHORISED, codes=_codes(530, 534, 535, 538, 401, 403)),
-    _Row(NOT_AUTHORISED, codes=_5YZ, enhanced=_e(r"5\.7\.[89]")),
     _Row(NOT_AUTHORISED, codes=_5YZ, phases=_phases("auth")),
+    # After RCPT, 5.7.8 and 5.7.9 are policy (Yahoo).
+    _Row(NOT_AUTHORISED, codes=_5YZ, enhanced=_e(r"5\.7\.[89]"), phases=_phases("ehlo", "mail")),
     # 421 is about the connection, in whichever phase it comes.
     _Row(SERVICE_CLOSING, codes=_codes(421)),
     # x.2.2, before any word about quota: it is the recipient's, and so is the 4.2.1 that speaks of a rate (Gmail).
     _Row(MAILBOX_FULL, enhanced=_e(r"[45]\.2\.2")),
-    _Row(GREYLISTED, codes=_4YZ, phases=_phases("rcpt", "data", "dot"), text=_GREY),
+    _Row(GREYLISTED, codes=_4YZ, phases=_LATE, text=_GREY),
     _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.2\.1")),
     # A quota of ours: whatever the digit says, it is over tomorrow, and until then no attempt here is worth making.
     _Row(RATE_LIMITED, codes=_codes(429)),
     _Row(RATE_LIMITED, enhanced=_e(r"4\.5\.3|5\.4\.5|4\.7\.28")),
-    _Row(MAILBOX_FULL, codes=_codes(422, 452, 552), phases=_phases("rcpt", "data", "dot"), text=_FULL),
-    _Row(RATE_LIMITED, codes=_4YZ | _codes(550, 552, 554), text=_RATE),
-    _Row(MAILBOX_FULL, codes=_codes(552), phases=_phases("rcpt")),
-    # The server has no room, or is not itself; at RCPT only what names the system is about the system.
-    _Row(TEMPORARILY_UNAVAILABLE, codes=_4YZ, enhanced=_e(r"4\.3\.[12]")),
-    _Row(RECIPIENT_DEFERRED, codes=_codes(450, 451, 452), phases=_phases("rcpt")),
-    _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.7\.1"), phases=_phases("rcpt", "data", "dot")),
     # Whom we say we are.
     _Row(SENDER_REFUSED, codes=_5YZ, enhanced=_e(r"5\.1\.[78]")),
-    # Nobody there. Only these suppress.
+    # Nobody there. Only these rows, and their like without an enhanced code, suppress.
     _Row(RECIPIENT_REFUSED, codes=_5YZ, enhanced=_e(r"5\.1\.(?:[1236]|10)|5\.2\.1")),
     _Row(MESSAGE_REFUSED, codes=_5YZ, enhanced=_e(r"5\.3\.4|5\.6\.\d+")),
-    _Row(MESSAGE_REFUSED, codes=_codes(400, 413, 422)),
+    _Row(MESSAGE_REFUSED, codes=_codes(400, 413, 422), phases=_phases("dot"), text=_e(r"^(?!.*mailbox)")),
     _Row(POLICY_REFUSED, codes=_5YZ, enhanced=_e(r"5\.7\.\d+")),
-    _Row(POLICY_REFUSED, codes=_codes(550, 553, 554), phases=_phases("mail", "rcpt", "data", "dot"), text=_POLICY),
-    # Without an enhanced code that says more. 550 5.0.0 and 5.1.0 are what old servers say of a user that they lack.
+    # The server has no room, or is not itself; at RCPT only what names the system is about the system.
+    _Row(TEMPORARILY_UNAVAILABLE, codes=_4YZ, enhanced=_e(r"4\.3\.[12]")),
+    # From here on by the basic code, the phase and the words.
+    _Row(MAILBOX_FULL, codes=_codes(422, 452, 552), phases=_LATE, text=_FULL),
+    _Row(RECIPIENT_REFUSED, codes=_5YZ, phases=_LATE, text=_NOBODY),
+    _Row(RATE_LIMITED, codes=_4YZ | _codes(550, 552, 554), text=_RATE),
+    _Row(MAILBOX_FULL, codes=_codes(552), phases=_phases("rcpt")),
+    _Row(RECIPIENT_DEFERRED, codes=_4YZ, phases=_phases("rcpt")),
+    _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.7\.1"), phases=_LATE),
+    _Row(POLICY_REFUSED, codes=_codes(550, 553, 554), phases=_LATE | _phases("mail"), text=_POLICY),
+    # 550 5.0.0 and 5.1.0, or none at all, are what old servers say of a user that they lack.
     _Row(RECIPIENT_REFUSED, codes=_codes(550, 551, 553), phases=_phases("rcpt")),
 )

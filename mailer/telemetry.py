@@ -32,6 +32,7 @@ EVENTS: Final = (
     "mailer.sweeper.elected",
     "mailer.database.lost",
     "mailer.database.found",
+    "mailer.endpoint.opened",
     "mailer.process.started",
     "mailer.process.stopped",
 )

@@ -49,7 +49,7 @@ def test_workers_killed_again_and_again_lose_and_double_nothing_that_is_not_in_d
         running.publish(email=f"u{n}@example.com", new_role="ADMIN")
     for quota in (40, 120, 200):
         worker = running.worker()
-        wait_until(lambda quota=quota: len(smtp_sink.messages()) >= quota, timeout_seconds=30, what=f"{quota} mails")
+        smtp_sink.wait(quota, timeout_seconds=30)
         worker.kill()
 
     running.worker()

@@ -1,0 +1,314 @@
+"""The drain against a store and transports in memory: what is said to the database, in which order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import Executor as AnyExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from mailer.backoff import Backoff
+from mailer.delivery import Dead, InDoubt, Retry, Sent
+from mailer.errors import UnsendableMailError
+from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
+from mailer.store import BreakerRow, Claim, Failures, Intent, Outcome
+from mailer.tasks import Means, Pace, drain
+
+PERMIT = UUID(int=1)
+MINUTE = timedelta(minutes=1)
+
+
+def a_claim(number: int, **more: Any) -> Claim:
+    facts: dict[str, Any] = {
+        "id": number,
+        "token": uuid4(),
+        "message_uuid": UUID(int=number),
+        "event_id": UUID(int=number),
+        "event_type": "user.locked",
+        "aggregate_type": "user",
+        "aggregate_id": "42",
+        "mail": "account_locked",
+        "recipient": f"u{number}@example.com",
+        "locale": "en",
+        "payload": {},
+        "attempt": 0,
+        "pinned_transport": None,
+        "content": None,
+        "claimed_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "left": timedelta(days=1),
+    }
+    return Claim(**facts | more)
+
+
+class Store:
+    """Remembers what it is told; *taken_over* are ids whose claims were lost, *failing* how many calls break first."""
+
+    def __init__(
+        self, *claims: Claim, breakers: Sequence[BreakerRow] = (), permits: Sequence[UUID] = (PERMIT,)
+    ) -> None:
+        self.claims = claims
+        self.permits = list(permits)
+        self.rows = {row.name: row for row in breakers}
+        self.said: list[tuple[str, tuple[int, ...]]] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self.failures: list[Failures] = []
+        self.pauses: list[timedelta] = []
+        self.taken_over: set[int] = set()
+        self.failing = 0
+
+    def take_permit(self, permit: UUID) -> bool:
+        if permit in self.permits:
+            self.permits.remove(permit)
+            return True
+        return False
+
+    def claim(self, lane: str, *, limit: int) -> tuple[tuple[Claim, ...], bool]:
+        assert lane == "security"
+        return self.claims[:limit], len(self.claims) >= limit
+
+    def record(self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]) -> set[int]:
+        return self.record_and_intend(outcomes, failures, recovered, [])[0]
+
+    def record_and_intend(
+        self,
+        outcomes: Sequence[Outcome],
+        failures: Sequence[Failures],
+        recovered: Sequence[str],
+        intents: Sequence[Intent],
+    ) -> tuple[set[int], set[int]]:
+        if self.failing:
+            self.failing -= 1
+            raise psycopg.OperationalError("the connection is gone")
+        if outcomes:
+            self.said.append(("recorded", tuple(one.claim.id for one in outcomes)))
+            self.outcomes |= {one.claim.id: one for one in outcomes}
+        if intents:
+            self.said.append(("intended", tuple(one.claim.id for one in intents)))
+        self.failures += failures
+        for one in failures:
+            self.rows[one.transport] = BreakerRow(one.transport, "open", one.count, MINUTE)
+        for name in recovered:
+            self.rows.pop(name, None)
+        return (
+            {one.claim.id for one in outcomes} - self.taken_over,
+            {one.claim.id for one in intents} - self.taken_over,
+        )
+
+    def release(self, claims: Sequence[Claim], *, pause: timedelta) -> None:
+        self.said.append(("released", tuple(one.id for one in claims)))
+        self.pauses.append(pause)
+
+    def breakers(self) -> Mapping[str, BreakerRow]:
+        return dict(self.rows)
+
+    def probe(self, transport: str) -> bool:
+        return self.rows[transport].retry_in <= timedelta(0)
+
+
+class Transport:
+    def __init__(self, name: str, answer: Callable[[str, str], Reply] | None = None) -> None:
+        self.name = name
+        self.sent: list[str] = []
+        self._answer = answer or taken
+
+    def send(self, message: OutgoingMessage) -> Reply:
+        self.sent.append(message.recipient)
+        return self._answer(self.name, message.recipient)
+
+
+def taken(name: str, recipient: str) -> Reply:
+    return accepted(name, code=250, text="2.0.0 ok", recipient=recipient)
+
+
+def down(name: str, recipient: str) -> Reply:
+    return unanswered(name, Phase.CONNECT, text="refused", recipient=recipient)
+
+
+def later(name: str, recipient: str) -> Reply:
+    return refused(name, Phase.RCPT, code=451, text="4.7.1 later", recipient=recipient)
+
+
+def lost(name: str, recipient: str) -> Reply:
+    return unanswered(name, Phase.DOT, text="reset", recipient=recipient)
+
+
+class Composer:
+    def content(self, claim: Claim) -> tuple[bytes, str]:
+        if claim.mail == "broken":
+            raise UnsendableMailError("it cannot be rendered")
+        return b"rendered now", "v1"
+
+    def outgoing(self, claim: Claim, content: bytes) -> OutgoingMessage:
+        return OutgoingMessage("from@example.com", claim.recipient, content, f"<{claim.message_uuid}@example.com>")
+
+
+class Inline(AnyExecutor):
+    def submit(self, work: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*arguments, **named))
+        return done
+
+
+def run(store: Store, *transports: Transport, window: int = 2, lease: timedelta = MINUTE) -> bool:
+    means = Means(
+        store=store,
+        composer=Composer(),
+        transports={one.name: one for one in transports},
+        executor=Inline(),
+        pace=Pace(claim=50, window=window, lease=lease, backoff=Backoff()),
+        jitter=lambda: 0.5,
+        wait=lambda _: None,
+    )
+    return drain(means, lane="security", permit=PERMIT)
+
+
+def test_one_commit_records_a_window_and_marks_the_next() -> None:
+    store, transport = Store(*map(a_claim, range(1, 6))), Transport("a")
+
+    run(store, transport)
+
+    assert store.said == [
+        ("intended", (1, 2)),
+        ("recorded", (1, 2)),
+        ("intended", (3, 4)),
+        ("recorded", (3, 4)),
+        ("intended", (5,)),
+        ("recorded", (5,)),
+    ]
+    assert {one.verdict for one in store.outcomes.values()} == {Sent()}
+
+
+def test_a_permit_that_was_counted_as_lost_does_nothing() -> None:
+    store, transport = Store(a_claim(1), permits=()), Transport("a")
+
+    assert run(store, transport) is False
+    assert (store.said, transport.sent) == ([], [])
+
+
+def test_what_was_taken_over_before_its_window_is_not_sent() -> None:
+    store, transport = Store(a_claim(1), a_claim(2)), Transport("a")
+    store.taken_over = {1}
+
+    run(store, transport)
+
+    assert transport.sent == ["u2@example.com"]
+    assert set(store.outcomes) == {2}
+
+
+def test_a_transient_refusal_goes_back_to_the_queue_with_its_attempt_kept() -> None:
+    store = Store(a_claim(1, attempt=2))
+
+    run(store, Transport("a", later))
+
+    outcome = store.outcomes[1]
+    assert outcome.verdict == Retry(MINUTE, "recipient_deferred")
+    assert [(one.phase, one.code, one.outcome) for one in outcome.tries] == [("rcpt", 451, "transient")]
+
+
+def test_the_second_transport_takes_what_the_first_could_not_and_the_next_window_skips_the_first() -> None:
+    store, first, second = Store(*map(a_claim, range(1, 5))), Transport("a", down), Transport("b")
+
+    run(store, first, second)
+
+    assert len(first.sent) == 2
+    assert len(second.sent) == 4
+    assert [one.outcome for one in store.outcomes[1].tries] == ["transient", "accepted"]
+
+
+def test_a_lost_reply_is_in_doubt_and_no_other_transport_is_asked() -> None:
+    store, second = Store(a_claim(1)), Transport("b")
+
+    run(store, Transport("a", lost), second)
+
+    assert store.outcomes[1].verdict == InDoubt("a")
+    assert second.sent == []
+
+
+def test_mail_waits_while_every_breaker_is_open_and_spends_no_attempt() -> None:
+    store = Store(a_claim(1), a_claim(2), breakers=[BreakerRow("a", "open", 5, MINUTE)])
+    transport = Transport("a")
+
+    run(store, transport)
+
+    assert transport.sent == []
+    assert ("released", (1, 2)) in store.said
+    assert store.pauses == [MINUTE]
+
+
+def test_one_message_probes_an_open_transport_and_the_rest_follow_when_it_is_taken() -> None:
+    store = Store(*map(a_claim, range(1, 4)), breakers=[BreakerRow("a", "open", 5, timedelta(0))])
+
+    run(store, Transport("a"))
+
+    assert [said for said in store.said if said[0] == "intended"] == [("intended", (1,)), ("intended", (2, 3))]
+    assert store.rows == {}
+
+
+def test_the_rest_waits_when_the_probe_fails() -> None:
+    store = Store(*map(a_claim, range(1, 4)), breakers=[BreakerRow("a", "open", 5, timedelta(0))])
+
+    run(store, Transport("a", down))
+
+    assert store.said[-1] == ("released", (2, 3))
+
+
+def test_what_cannot_be_rendered_is_dead_and_holds_up_nothing() -> None:
+    store, transport = Store(a_claim(1, mail="broken"), a_claim(2)), Transport("a")
+
+    run(store, transport)
+
+    assert store.outcomes[1].verdict == Dead("unsendable", "it cannot be rendered")
+    assert store.outcomes[2].verdict == Sent()
+    assert transport.sent == ["u2@example.com"]
+
+
+def test_what_was_in_doubt_goes_through_its_own_transport_only() -> None:
+    store, first, second = Store(a_claim(1, pinned_transport="b")), Transport("a"), Transport("b")
+
+    run(store, first, second)
+
+    assert (first.sent, second.sent) == ([], ["u1@example.com"])
+
+
+def test_outcomes_are_recorded_when_the_database_is_back() -> None:
+    store, transport = Store(a_claim(1)), Transport("a")
+
+    def restart(name: str, recipient: str) -> Reply:
+        store.failing = 3
+        return taken(name, recipient)
+
+    transport._answer = restart
+    run(store, transport)
+
+    assert store.outcomes[1].verdict == Sent()
+
+
+def test_no_window_starts_in_the_second_half_of_the_lease() -> None:
+    store, transport = Store(a_claim(1)), Transport("a")
+
+    run(store, transport, lease=timedelta(0))
+
+    assert transport.sent == []
+    assert store.said == [("released", (1,))]
+
+
+def test_a_full_claim_says_that_there_is_more_to_do() -> None:
+    assert run(Store(*map(a_claim, range(1, 51))), Transport("a"), window=8) is True
+    assert run(Store(a_claim(1)), Transport("a")) is False
+
+
+@pytest.mark.parametrize("content", [b"rendered before", None])
+def test_every_attempt_sends_the_bytes_of_the_first(content: bytes | None) -> None:
+    sent: list[bytes] = []
+
+    class Recording(Transport):
+        def send(self, message: OutgoingMessage) -> Reply:
+            sent.append(message.content)
+            return super().send(message)
+
+    run(Store(a_claim(1, content=content)), Recording("a"))
+
+    assert sent == [content or b"rendered now"]
