@@ -18,6 +18,8 @@ from devstack.errors import StackStateError
 SERVERS = ("postgres", "kafka", "smtp")
 # Seconds: Kafka and PostgreSQL each get 30 to stop in order.
 STOP_SECONDS = 70
+# Daemons of this process: Popen warns when one is forgotten while it runs, and outliving us is what it is for.
+_daemons: "list[subprocess.Popen[bytes]]" = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ def up(servers: Sequence[str] = SERVERS) -> RunningStack:
             stderr=errors,
             start_new_session=True,
         )
+    _daemons.append(process)
     said = _first_line(process, log)
     if "error" in said:
+        process.wait()
         error = StackStateError(f"the stack did not start: {said['error']}", f"see {log}")
         for note in said["notes"]:
             error.add_note(note)
@@ -91,6 +95,8 @@ def down() -> bool:
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
+        for daemon in _daemons:
+            daemon.poll()
     except psutil.TimeoutExpired:
         problem = f"the stack (process {running.pid}) did not stop within {STOP_SECONDS} s"
         raise StackStateError(problem, f"see the logs in {running.folder}") from None
