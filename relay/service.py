@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from outbox.envelope import Envelope, Route, load_envelope
+from outbox.errors import InvalidRouteError, UnknownEnvelopeError
 from relay.errors import HaltedError, InvalidOptionError, SourceUnavailableError
 from relay.isolation import Policies
 from relay.lease import INSPECT, RESOLVE, Installation, judge_history
@@ -193,7 +194,12 @@ def _source(settings: RelaySettings, installation: Installation, session: Sessio
 
 def _envelope(settings: RelaySettings, installation: Installation) -> Envelope:
     source = settings.relay_event_source or f"/outbox/{installation.install}"
-    return load_envelope(settings.relay_envelope, source=source, route=Route(settings.relay_route))
+    try:
+        return load_envelope(settings.relay_envelope, source=source, route=Route(settings.relay_route))
+    except UnknownEnvelopeError as error:
+        raise InvalidOptionError("relay_envelope", str(error)) from None
+    except InvalidRouteError as error:
+        raise InvalidOptionError("relay_route", str(error)) from None
 
 
 def kafka_options(settings: RelaySettings) -> dict[str, str]:

@@ -32,9 +32,7 @@ def resolve(database: str, action: str, key: str) -> None:
 def published_numbers(kafka: providers.Kafka, database: str, topic: str, key: str) -> list[int]:
     """Return the `n` of the payloads that consumers of *topic* see under *key*, in order."""
     with psycopg.connect(database) as connection:
-        numbers = dict(
-            connection.execute("select event_id::text, (payload->>'n')::int from outbox.event").fetchall()
-        )
+        numbers = dict(connection.execute("select event_id::text, (payload->>'n')::int from outbox.event").fetchall())
     return [numbers[record.event_id] for record in read_committed(kafka.bootstrap, [topic]) if record.key == key]
 
 
