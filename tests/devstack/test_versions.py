@@ -14,7 +14,9 @@ def test_a_version_that_is_not_locked_is_refused() -> None:
 
 @pytest.mark.versions
 def test_the_chosen_version_is_the_one_that_runs(pytestconfig: pytest.Config, empty_database: str) -> None:
-    expected = pytestconfig.getoption("--postgres-version") or "18"
+    expected = pytestconfig.getoption("--postgres-version")
+    if expected is None:
+        pytest.skip("no version was chosen: make test-versions does")
 
     with psycopg.connect(empty_database) as connection:
         major = connection.info.server_version // 10_000
