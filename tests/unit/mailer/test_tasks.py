@@ -1,8 +1,8 @@
 """The drain against a store and transports in memory: what is said to the database, in which order."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from concurrent.futures import Executor as AnyExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
