@@ -1,9 +1,10 @@
 """A rendered mail as the bytes of a message, and the guard that no value becomes a second header.
 
-Built with `compat32`, three times as fast as `EmailMessage`, whose 3.11 turns an encoded newline in a subject into
-a header of its own. The guard is ours and comes first: a value that has a line break in it, plain or inside an encoded
-word, never reaches the generator. The bytes are 7-bit clean, so that any server takes them and no relay re-encodes
-them; the one exception is an address outside ASCII, which has no other form.
+The guard is ours and comes first: a value that has a line break in it, plain or inside an encoded word, never becomes a
+line. 3.11's `EmailMessage` would make a header of an encoded newline in a subject; the generator of `compat32` has no
+such fault, but a message takes 380 µs with it and 160 µs written out as here (one core, busy). The bytes are 7-bit
+clean, so that any server takes them and no relay re-encodes them; the one exception is an address outside ASCII, which
+has no other form.
 """
 
 import binascii
@@ -12,15 +13,11 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email._policybase import Compat32  # email.policy has only the instance
 from email.errors import HeaderParseError
-from email.generator import BytesGenerator
 from email.header import decode_header
-from email.message import Message
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import sha256
-from io import BytesIO
 from typing import Protocol
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -36,6 +33,7 @@ _ENCODED_WORD = "=?"
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 _MAILBOX = re.compile(r"(?P<display>[^<>]*?)\s*<(?P<address>[^<>]*)>")
 _EOL = re.compile(r"\r\n|\r|\n")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 # A local part of 64 characters at most, and a domain so short that no label is too long, without `--` as in xn--.
 _PLAIN = re.compile(
     r"(?=[^@]{1,64}@[^@]{1,63}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,20}"
@@ -71,17 +69,6 @@ _OWN = frozenset(
         "resent-bcc",
     ]
 )
-
-
-class _Folded(Compat32):
-    """`compat32` for headers that are folded already: its own folding takes two thirds of the time of a message."""
-
-    def fold_binary(self, name: str, value: str) -> bytes:
-        """Return the header's line; bytes outside ASCII, which only SMTPUTF8 has, as they are."""
-        return f"{name}: {value}\r\n".encode("ascii", "surrogateescape")
-
-
-_POLICY = _Folded(linesep="\r\n")
 
 
 class _Rendered(Protocol):
@@ -163,47 +150,39 @@ def compose(
     """Return the message as it goes over the wire; equal arguments make equal bytes."""
     if not _MESSAGE_ID.fullmatch(message_id):
         raise HeaderRefusedError("Message-ID", "expected <left@right> in ASCII")
-    mailbox = parse_mailbox(sender)
-    message = _body(rendered.text, rendered.html, boundary=_boundary(message_id))
-    # RFC 3834: a program wrote this, so no vacation responder shall answer it.
-    for name, value in (
-        ("From", _shown(mailbox)),
-        ("To", _octets(wire_address(check_address(recipient)))),
+    headers = (
+        ("From", _shown(parse_mailbox(sender))),
+        ("To", wire_address(check_address(recipient))),
         ("Subject", _encoded(check_value("Subject", rendered.subject))),
         ("Date", format_datetime(date)),
         ("Message-ID", message_id),
         ("MIME-Version", "1.0"),
+        # RFC 3834: a program wrote this, so no vacation responder shall answer it.
         ("Auto-Submitted", "auto-generated"),
         *_extra(extra_headers),
-    ):
-        message[name] = value
-    out = BytesIO()
-    BytesGenerator(out, mangle_from_=False, policy=_POLICY).flatten(message)
-    return out.getvalue()
+    )
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return head.encode() + _body(rendered.text, rendered.html, boundary=_boundary(message_id))
 
 
-def _body(text: str, html: str | None, *, boundary: str) -> Message:
+def _body(text: str, html: str | None, *, boundary: str) -> bytes:
+    """Return the rest of the message, from its content type on: RFC 2046, the best part last."""
+    plain = _part("plain", text)
     if html is None:
-        return _part("plain", text)
-    message = Message(policy=_POLICY)
-    message["Content-Type"] = f'multipart/alternative;\r\n boundary="{boundary}"'
-    message.attach(_part("plain", text))
-    message.attach(_part("html", html))
-    return message
+        return plain
+    kind = f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode()
+    between = f"\r\n--{boundary}".encode()
+    return b"".join((kind, between[2:], b"\r\n", plain, between, b"\r\n", _part("html", html), between, b"--\r\n"))
 
 
-def _part(subtype: str, text: str) -> Message:
-    """Return one body part: as it is where that is 7-bit clean, else quoted-printable (in C: 20 times as fast)."""
+def _part(subtype: str, text: str) -> bytes:
+    """Return one part: as it is where every server takes that, else quoted-printable, which C does."""
     text = _EOL.sub("\n", text)
-    part = Message(policy=_POLICY)
-    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
-    if text.isascii() and all(len(line) <= _BODY_LINE for line in text.split("\n")):
-        part["Content-Transfer-Encoding"] = "7bit"
-        part.set_payload(text)
-    else:
-        part["Content-Transfer-Encoding"] = "quoted-printable"
-        part.set_payload(binascii.b2a_qp(text.encode(), istext=True).decode("ascii"))
-    return part
+    plain = text.isascii() and not _CONTROL.search(text) and all(len(line) <= _BODY_LINE for line in text.split("\n"))
+    content = text.encode() if plain else binascii.b2a_qp(text.encode(), istext=True)
+    encoding = "7bit" if plain else "quoted-printable"
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    return head.encode() + content.replace(b"\n", b"\r\n")
 
 
 def _extra(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -243,7 +222,7 @@ def _encoded_words(value: str) -> str:
 
 
 def _shown(mailbox: Mailbox) -> str:
-    address = _octets(wire_address(mailbox.address))
+    address = wire_address(mailbox.address)
     if not mailbox.display:
         return address
     if mailbox.display.isascii() and _ENCODED_WORD not in mailbox.display:
@@ -260,11 +239,6 @@ def wire_address(address: str) -> str:
     # IDNA 2008, as the registries use it: Python's own codec makes another domain of one with an ß.
     valid = validate_email(f"x@{domain}", check_deliverability=False, test_environment=True)
     return f"{local}@{valid.ascii_domain}"
-
-
-def _octets(text: str) -> str:
-    """Return *text* so that the generator writes it as UTF-8: only an address outside ASCII needs it."""
-    return text.encode().decode("ascii", "surrogateescape")
 
 
 def _decoded(name: str, value: str) -> str:
