@@ -20,8 +20,6 @@ from mailer.transports.dsn import Dsn
 from mailer.transports.smtp_session import SessionFailedError, SmtpSession, SmtpSettings, StartTls
 
 MESSAGES_A_SESSION = 100
-# Servers close idle sessions after 10 s at the soonest; NOOP costs a round trip, so it is left out before that.
-TRUSTED_IDLE_SECONDS = 10.0
 _CLOSING = 421
 _SUBMISSION, _SUBMISSIONS, _RELAY = 587, 465, 25
 _EHLO = re.compile(r"[A-Za-z0-9.-]+|\[[A-Za-z0-9.:]+\]")
@@ -33,6 +31,7 @@ _OPTIONS = (
     "timeout_seconds",
     "attempt_timeout_seconds",
     "dot_timeout_seconds",
+    "idle_trusted_seconds",
     "ca_file",
     "ehlo",
 )
@@ -71,6 +70,8 @@ class SmtpTransport:
         self._settings = _settings(dsn)
         self.name = self._settings.name
         self.max_connections = int(dsn.number("max_connections", default=8, least=1, most=1000))
+        # Servers close idle sessions after some ten seconds at the soonest; before that, NOOP would be wasted.
+        self._idle_trusted_seconds = dsn.number("idle_trusted_seconds", default=10, least=0, most=3600)
         rate = dsn.number("max_per_second", default=0, least=0, most=1_000_000)
         self._pace = _Pace(1 / rate if rate else 0.0)
         self._pool = _Pool(threading.BoundedSemaphore(self.max_connections))
@@ -145,7 +146,7 @@ class SmtpTransport:
         """Return an idle session that still answers, or nothing."""
         while (taken := self._pool.take()) is not None:
             session, used_at = taken
-            if time.monotonic() - used_at < TRUSTED_IDLE_SECONDS or session.alive():
+            if time.monotonic() - used_at < self._idle_trusted_seconds or session.alive():
                 return session
             session.abandon()
         return None

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mailer.reply import Phase
-from mailer.transports import open_transport, smtp
+from mailer.transports import open_transport
 from mailer.transports.conformance import message
 from tests.support.scripted_smtp import Drop, Hang, ScriptedServer
 
@@ -119,10 +119,9 @@ def test_a_message_in_doubt_is_never_sent_again_by_the_transport() -> None:
     assert len(server.messages) == 2
 
 
-def test_an_idle_session_is_checked_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp, "TRUSTED_IDLE_SECONDS", 0.0)
+def test_an_idle_session_is_checked_before_it_is_used() -> None:
     with ScriptedServer({"NOOP": ["250 ok", Drop()]}) as server:
-        transport = open_transport(server.dsn)
+        transport = open_transport(f"{server.dsn}&idle_trusted_seconds=0")
         assert all(transport.send(message(number)).accepted for number in range(3))
         transport.close()
 
