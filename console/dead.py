@@ -33,6 +33,7 @@ class Plan:
     ids: list[int]
     kinds: list[tuple[str, str, str, int]]  # stage, reason, type, how many
     held_behind: int  # left out of a redrive: they follow their head
+    unfit: int = 0  # of ids given: not there, or resolved already
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,8 @@ class Result:
 def listed(database: Database, wanted: Filter, *, resolved: bool, before: int | None, limit: int) -> Page:
     """Return a page of what *wanted* matches."""
     matched = database.query(dead_filter.count(wanted, resolved=resolved, most=MOST_COUNTED))[0]["count"]
-    rows = database.query(dead_filter.page(wanted, resolved=resolved, before=before, limit=limit))
-    more = len(rows) == limit and limit < matched
-    return Page(matched, matched >= MOST_COUNTED, rows, rows[-1]["id"] if more else None)
+    rows = database.query(dead_filter.page(wanted, resolved=resolved, before=before, limit=limit + 1))
+    return Page(matched, matched >= MOST_COUNTED, rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None)
 
 
 def shown(database: Database, dead_letter_id: int, *, content: bool) -> dict[str, object]:
@@ -96,7 +96,7 @@ def plan(database: Database, wanted: Filter, *, action: Action) -> Plan:
         held, rows = len(rows) - len(heads), heads
     kinds = Counter((row["stage"], row["reason"], row["type"] or "") for row in rows)
     ids = list(dict.fromkeys(wanted.ids)) if wanted.ids else [row["id"] for row in rows]
-    return Plan(ids, [(*kind, number) for kind, number in kinds.most_common()], held)
+    return Plan(ids, [(*kind, number) for kind, number in kinds.most_common()], held, unfit=len(ids) - len(rows))
 
 
 def resolve(

@@ -64,16 +64,14 @@ def _check(order: Order) -> None:
 
 
 def _run(database: Database, order: Order, plan: dead.Plan) -> dead.Result:
-    stop = StopSignal()
-    stop.install()
     result = dead.Result()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = order.as_json or (len(plan.ids) <= dead.BATCH and order.rate is None)
-    resolving = dead.resolve(
-        database, plan.ids, action=order.action, reason=order.reason, per_second=order.rate, pause=stop.wait
-    )
-    with Progress(*columns, console=output.stderr(), disable=hidden) as progress:
+    with StopSignal.installed() as stop, Progress(*columns, console=output.stderr(), disable=hidden) as progress:
         task = progress.add_task(order.action, total=len(plan.ids))
+        resolving = dead.resolve(
+            database, plan.ids, action=order.action, reason=order.reason, per_second=order.rate, pause=stop.wait
+        )
         for result in resolving:
             progress.update(task, completed=len(result.outcomes))
     return result
@@ -88,6 +86,7 @@ def _print_json(order: Order, plan: dead.Plan, result: dead.Result) -> None:
                 "matched": len(plan.ids),
                 "kinds": [dict(zip(("stage", "reason", "type", "count"), kind, strict=True)) for kind in plan.kinds],
                 "held_behind": plan.held_behind,
+                "unfit": plan.unfit,
                 "done": result.done,
                 "refused": result.refused,
                 "outcomes": result.outcomes,

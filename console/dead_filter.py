@@ -16,8 +16,8 @@ letters = METADATA.tables[f"{SCHEMA}.dead_letter"]
 LISTED = [
     letters.c[name]
     for name in (
-        "id", "stage", "reason", "event_id", "type", "aggregate_type", "aggregate_id", "topic", "mail", "delivery_id", "parks",
-        "behind", "attempts", "created_at", "resolved_at", "resolution", "redrive_pending",
+        "id", "stage", "reason", "event_id", "type", "aggregate_type", "aggregate_id", "topic", "mail", "delivery_id",
+        "parks", "behind", "attempts", "created_at", "resolved_at", "resolution", "redrive_pending",
     )
 ]  # fmt: skip
 

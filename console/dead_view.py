@@ -34,6 +34,8 @@ def render_plan(plan: Plan, *, action: Action) -> Group:
         for stage, reason, event_type, number in plan.kinds:
             kinds.add_row(stage, reason, event_type or NOTHING, f"{number:,}")
         parts.append(kinds)
+    if plan.unfit:
+        parts.append(Text(f"{plan.unfit:,} of them not there, or resolved already: refused", style="yellow"))
     if plan.held_behind:
         parts.append(Text(f"{plan.held_behind:,} held behind others follow their heads by themselves", style="dim"))
     return Group(*parts)

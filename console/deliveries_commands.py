@@ -57,8 +57,9 @@ def ls(
         until=_moment(until, "until"),
     )
     with Database.open(ConsoleSettings.load(context.obj).database_url) as database:
-        rows = database.query(deliveries.page(wanted, before=before, limit=limit))
-    more = rows[-1]["id"] if len(rows) == limit else None
+        rows = database.query(deliveries.page(wanted, before=before, limit=limit + 1))
+    more = rows[limit - 1]["id"] if len(rows) > limit else None
+    rows = rows[:limit]
     if as_json:
         output.print_json({"deliveries": rows, "next_before": more})
         return

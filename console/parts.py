@@ -112,8 +112,8 @@ def _never_called() -> None:
 def _loaded(part: Part) -> object:
     try:
         return part.load()
-    except ConsoleError:
-        return None  # completion offers the name; calling it says what is not installed
+    except (ConsoleError, ImportError):
+        return None  # completion offers the name; calling it says what is wrong
 
 
 def _plugin(entry: EntryPoint) -> object:

@@ -136,7 +136,7 @@ def read(database: Database) -> Status:
     """Return the status of *database* now."""
     backlog = database.rows("backlog")
     oldest = [row["oldest_seconds"] for row in backlog if row["oldest_seconds"] is not None]
-    deliveries, estimated = _deliveries(database)
+    deliveries, estimated = count_deliveries(database)
     transaction = database.row("oldest_transaction")
     return Status(
         backlog=sum(row["backlog"] for row in backlog),
@@ -177,13 +177,13 @@ def _dead_letters(database: Database) -> DeadLetters:
     return DeadLetters(unresolved, unresolved >= MOST_DEAD_LETTERS, kinds, pending)
 
 
-def _deliveries(database: Database) -> tuple[Mapping[str, int], bool]:
+def count_deliveries(database: Database, *, counted_bytes: int = COUNTED_BYTES) -> tuple[Mapping[str, int], bool]:
     """Return deliveries by state, every state named, and whether the finished ones are an estimate."""
     counts = dict.fromkeys(DELIVERY_STATES, 0)
     size = database.one("deliveries_size")["bytes"]
-    if size <= COUNTED_BYTES:
+    if size <= counted_bytes:
         return counts | {row["state"]: row["count"] for row in database.rows("deliveries_all")}, False
-    percent = 100 * COUNTED_BYTES / size
+    percent = 100 * min(1, COUNTED_BYTES / size)
     sampled = database.rows("deliveries_sampled", percent=percent)
     counts |= {row["state"]: math.ceil(row["count"] * 100 / percent) for row in sampled}
     return counts | {row["state"]: row["count"] for row in database.rows("deliveries_under_way")}, True

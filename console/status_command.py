@@ -35,13 +35,12 @@ def status(
 
 
 def _watch(database: Database, *, as_json: bool, every: float) -> None:
-    stop = StopSignal()
-    stop.install()
-    if as_json:
-        output.print_json_line(read(database))
-        while not stop.wait(every):
+    with StopSignal.installed() as stop:
+        if as_json:
             output.print_json_line(read(database))
-        return
-    with Live(render(read(database)), console=output.stdout(), screen=False, auto_refresh=False) as live:
-        while not stop.wait(every):
-            live.update(render(read(database)), refresh=True)
+            while not stop.wait(every):
+                output.print_json_line(read(database))
+            return
+        with Live(render(read(database)), console=output.stdout(), screen=False, auto_refresh=False) as live:
+            while not stop.wait(every):
+                live.update(render(read(database)), refresh=True)

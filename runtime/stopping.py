@@ -4,11 +4,14 @@ Not a `threading.Event`: its `set()` takes a lock that the interrupted main thre
 waits for the thread it interrupted waits for ever. A pipe has no lock, and its unread byte wakes every waiter.
 """
 
+import contextlib
 import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from types import FrameType
+from typing import Self
 
 
 class StopSignal:
@@ -24,6 +27,20 @@ class StopSignal:
         """Let SIGTERM and SIGINT set it; a second SIGINT interrupts at once, for the person who waits at a terminal."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+
+    @classmethod
+    @contextlib.contextmanager
+    def installed(cls) -> Iterator[Self]:
+        """Yield one that SIGTERM and SIGINT set, and let the signals mean afterwards what they meant before."""
+        former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        made = cls()
+        made.install()
+        try:
+            yield made
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+            made.close()
 
     def set(self) -> None:
         """Wish to stop."""
