@@ -9,6 +9,8 @@ import pytest
 from console.__main__ import run
 from console.migrate import state
 
+pytestmark = pytest.mark.versions
+
 Outbox = Callable[..., tuple[int, str, str]]
 
 

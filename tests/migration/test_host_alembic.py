@@ -14,6 +14,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, create_engine
 from console.migrate import downgrade, state, upgrade
 from outbox.hosts.alembic import include_name, include_object
 
+pytestmark = pytest.mark.versions
+
 ENV = """
 from alembic import context
 from sqlalchemy import create_engine

@@ -13,6 +13,8 @@ from console.migration_files import GRANTS, folder, statement
 from devstack.providers import Postgres
 from tests.support.catalog import describe
 
+pytestmark = pytest.mark.versions
+
 
 def test_offline_sql_makes_what_a_run_makes(database: str, empty_database: str) -> None:
     with psycopg.connect(empty_database, autocommit=True) as connection:

@@ -19,6 +19,8 @@ from tests.support.catalog import describe
 from tests.support.servers import address
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.versions
+
 
 def test_an_empty_database_lacks_every_migration_and_then_none(empty_database: str) -> None:
     missing = pending(empty_database)

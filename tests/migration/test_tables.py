@@ -10,6 +10,8 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from outbox.schema import METADATA, Snapshot, Xid8
 from tests.support.catalog import TABLES, describe
 
+pytestmark = pytest.mark.versions
+
 
 def test_tables_made_from_the_metadata_are_those_of_the_migrations(database: str, empty_database: str) -> None:
     with psycopg.connect(empty_database) as connection:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+pytestmark = pytest.mark.versions
+
 Row = tuple[int, int]
 
 

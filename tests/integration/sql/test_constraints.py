@@ -4,6 +4,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
+pytestmark = pytest.mark.versions
+
 Transaction = psycopg.Connection
 _DELIVERY = """
 insert into outbox.delivery (

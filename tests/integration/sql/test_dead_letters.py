@@ -8,6 +8,8 @@ import pytest
 from psycopg import errors
 from psycopg.rows import dict_row
 
+pytestmark = pytest.mark.versions
+
 Transaction = psycopg.Connection
 EVENT = UUID("00000000-0000-0000-0000-00000000000e")
 

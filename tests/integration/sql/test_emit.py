@@ -10,6 +10,8 @@ from psycopg import errors
 
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.versions
+
 Transaction = psycopg.Connection
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.support.servers import Databases
 from tests.support.statement_files import FILES, PACKAGES, explained, parts
 
+pytestmark = pytest.mark.versions
+
 # Tables large enough that an index is what a planner would take, with few rows of the kinds that partial indexes hold.
 _ROWS = """
 insert into outbox.event (tx, aggregate_type, aggregate_id, type, payload)

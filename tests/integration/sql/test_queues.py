@@ -13,6 +13,8 @@ from psycopg import conninfo, sql
 from console.migrate import downgrade, upgrade
 from console.migration_files import statement
 
+pytestmark = pytest.mark.versions
+
 OPTIONS = {"init_extension": False, "wait_time_seconds": 0, "use_notify": True, "visibility_timeout": 60}
 
 

@@ -11,6 +11,8 @@ from psycopg.errors import InsufficientPrivilege
 
 from tests.support.statement_files import FILES, explained, parts
 
+pytestmark = pytest.mark.versions
+
 ROLES = ("outbox_writer", "outbox_relay", "outbox_mailer", "outbox_operator", "outbox_reader")
 TABLES = (
     "alembic_version", "meta", "event", "shard", "batch", "scheduled", "delivery", "attempt", "transport",
