@@ -94,40 +94,26 @@ def test_a_relay_goes_on_after_postgresql_has_crashed(
     check(database, kafka.bootstrap)
 
 
-def test_a_relay_goes_on_after_kafka_was_away(
+def test_while_kafka_is_away_sigterm_is_obeyed_and_the_standby_waits_for_it(
     database: str, kafka: providers.Kafka, relays: Relays, insert: Insert
 ) -> None:
     insert(5)
-    relay = relays.start("run")
-    relay.wait_for("relay.window.finished")
-
+    first = relays.start("run")
+    first.wait_for("relay.window.finished")
+    standby = relays.start("run")
+    standby.wait_for("relay.lease.refused")
     kafka.stop()
     insert(5)
-    relay.wait_for("relay.page.failed", timeout_seconds=30)
+    first.wait_for("relay.page.failed", timeout_seconds=30)
+
+    first.send(signal.SIGTERM)
+    assert first.wait(timeout_seconds=5) == 0
+    standby.wait_for("relay.epoch.raised")
     kafka.start()
 
-    relay.wait_for("relay.window.finished", count=2, timeout_seconds=60)
-    relay.send(signal.SIGTERM)
-    assert relay.wait() == 0
-    check(database, kafka.bootstrap)
-
-
-def test_sigterm_is_obeyed_while_kafka_is_away(
-    database: str, kafka: providers.Kafka, relays: Relays, insert: Insert
-) -> None:
-    relay = relays.start("run")
-    relay.wait_for("relay.position.accepted")
-    kafka.stop()
-    try:
-        insert(5)
-        relay.wait_for("relay.commit.started", count=2)
-
-        relay.send(signal.SIGTERM)
-
-        assert relay.wait(timeout_seconds=5) == 0
-    finally:
-        kafka.start()
-    relays.drain()
+    standby.wait_for("relay.window.finished", timeout_seconds=60)
+    standby.send(signal.SIGTERM)
+    assert standby.wait() == 0
     check(database, kafka.bootstrap)
 
 
