@@ -80,9 +80,10 @@ def test_a_stack_whose_process_is_killed_leaves_no_process() -> None:
 
 
 def test_ctrl_c_while_the_stack_starts_leaves_no_process() -> None:
+    # A job in the background inherits that Ctrl-C is ignored.
     program = (
         "import signal; from devstack import Stack\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits its being ignored\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "print('starting', flush=True); Stack.start(durable=False, environment={'OUTBOX_PROVIDER': 'embedded'})"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
