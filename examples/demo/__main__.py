@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from devstack import Stack
+from devstack.errors import DevstackError
 from examples.demo.processes import DemoError, Processes
 from examples.demo.story import Story
 
@@ -46,6 +47,9 @@ def main() -> int:
     try:
         with contextlib.ExitStack() as stack:
             return _run(stack, logs=logs, stop=stop, once=arguments.once)
+    except DevstackError as error:
+        print(f"\nerror: {error}", *getattr(error, "__notes__", []), sep="\n  fix: ", file=sys.stderr)
+        return 1
     except (DemoError, httpx.HTTPError) as error:
         print(f"\nerror: {error}\n  fix: the logs of every process are in {logs.resolve()}", file=sys.stderr)
         return 1
