@@ -5,9 +5,11 @@ This module reads the environment when it is imported, because Celery imports it
 
 import os
 import threading
+import warnings
 from uuid import UUID
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from mailer.broker import DRAIN, make_app, publisher
 from mailer.rendering import Library
@@ -40,6 +42,8 @@ def drain(lane: str, permit: str) -> None:
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator] # as above
 def _configure_logs(**_: object) -> None:
     """Log as every other process of ours does: Celery configures nothing itself once this is connected."""
+    # It is right where pickled tasks are accepted; ours are JSON, and who runs a container knows its user.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     logs.configure(log_format=settings.log_format, log_level=settings.log_level)
 
 

@@ -29,7 +29,7 @@ def make_app(settings: MailerSettings) -> Celery:
     kind = kind_of(settings.broker)
     app = Celery("outbox", set_as_current=False)
     app.conf.update(
-        broker_url="pgmq://" if kind == PGMQ else settings.broker,
+        broker_url=_shown_url(settings) if kind == PGMQ else settings.broker,
         broker_transport_options=_transport_options(kind, settings),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -91,11 +91,26 @@ def _transport_options(kind: str, settings: MailerSettings) -> dict[str, Any]:
                 "init_extension": False,
                 "wait_time_seconds": 0,
                 "use_notify": True,
-                "polling_interval": 0.25,
+                # Throttled, the second of two permits in a row would wait for the next look.
+                "notify_throttle_interval_ms": 0,
+                # Also how long kombu sleeps while every process is busy, even when one gets free meanwhile.
+                "polling_interval": 0.1,
                 "visibility_timeout": visibility,
                 "pool_size": 4,
                 "pool_timeout": 5,
             }
+
+
+def _shown_url(settings: MailerSettings) -> str:
+    """Return what kombu shows as the broker; where it connects is in the transport's options, login included."""
+    parts = conninfo_to_dict(_address(settings))
+    host = str(parts.get("host") or "localhost")
+    return f"pgmq://{'localhost' if '/' in host or ',' in host else host}/{parts.get('dbname') or ''}"
+
+
+def _address(settings: MailerSettings) -> str:
+    own = settings.broker.partition("://")[2]
+    return f"postgresql://{own}" if own else settings.database_url.get_secret_value()
 
 
 def _pgmq_address(settings: MailerSettings) -> str:
@@ -104,15 +119,12 @@ def _pgmq_address(settings: MailerSettings) -> str:
     It takes a connection string apart, keeps host, port, database, user and password, and joins them again unquoted. So
     each value is quoted once more than libpq needs, and every other option rides behind the database's name.
     """
-    url = settings.broker
-    own = url.partition("://")[2]
-    address = f"postgresql://{own}" if own else settings.database_url.get_secret_value()
-    parts = {name: str(value) for name, value in conninfo_to_dict(address).items() if value is not None}
+    parts = {name: str(value) for name, value in conninfo_to_dict(_address(settings)).items() if value is not None}
     plain = {name: parts.pop(name, default) for name, default in _PGMQ_PARTS.items()}
     riders = "".join(
         f" {name}={_quoted(value)}" for name, value in {"application_name": "outbox mailer broker", **parts}.items()
     )
-    values = {**{name: _quoted(value) for name, value in plain.items()}}
+    values = {name: _quoted(value) for name, value in plain.items()}
     values["dbname"] += riders
     return " ".join(f"{name}={_quoted(value)}" for name, value in values.items())
 

@@ -73,6 +73,9 @@ class Pace:
     window: int
     lease: timedelta
     backoff: Backoff
+    # A permit is good for one claim, and for another as long as this is not over: the way through the broker takes
+    # longer than a claim. Short, for permits of more urgent lanes wait behind it.
+    permit: timedelta = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,14 @@ def drain(means: Means, *, lane: str, permit: UUID) -> bool:
     """Use up *permit* on *lane*, and return whether there is probably more to do."""
     if not means.store.take_permit(permit):
         return False
-    claims, more = means.store.claim(lane, limit=means.pace.claim)
-    if claims:
-        _Batch(means, claims).deliver()
-        logger().debug("mailer.permit.ended", lane=lane, claimed=len(claims))
-    return more
+    ends_at = time.monotonic() + means.pace.permit.total_seconds()
+    while True:
+        claims, more = means.store.claim(lane, limit=means.pace.claim)
+        if claims:
+            _Batch(means, claims).deliver()
+            logger().debug("mailer.permit.ended", lane=lane, claimed=len(claims))
+        if not more or time.monotonic() > ends_at:
+            return more
 
 
 class _Batch:

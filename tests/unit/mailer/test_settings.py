@@ -43,7 +43,7 @@ def test_a_broker_that_keeps_work_is_taken(url: str) -> None:
 def test_without_a_broker_the_database_is_the_broker() -> None:
     app = make_app(settings())
 
-    assert app.conf.broker_url == "pgmq://"
+    assert app.conf.broker_url == "pgmq://127.0.0.1/outbox"
     assert app.conf.worker_enable_remote_control is False
 
 

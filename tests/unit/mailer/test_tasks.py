@@ -67,7 +67,8 @@ class Store:
 
     def claim(self, lane: str, *, limit: int) -> tuple[tuple[Claim, ...], bool]:
         assert lane == "security"
-        return self.claims[:limit], len(self.claims) >= limit
+        found, self.claims = self.claims[:limit], self.claims[limit:]
+        return found, len(found) == limit
 
     def record(self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]) -> set[int]:
         return self.record_and_intend(outcomes, failures, recovered, [])[0]
@@ -152,13 +153,15 @@ class Inline(AnyExecutor):
         return done
 
 
-def run(store: Store, *transports: Transport, window: int = 2, lease: timedelta = MINUTE) -> bool:
+def run(
+    store: Store, *transports: Transport, window: int = 2, lease: timedelta = MINUTE, permit: timedelta = MINUTE
+) -> bool:
     means = Means(
         store=store,
         composer=Composer(),
         transports={one.name: one for one in transports},
         executor=Inline(),
-        pace=Pace(claim=50, window=window, lease=lease, backoff=Backoff()),
+        pace=Pace(claim=50, window=window, lease=lease, backoff=Backoff(), permit=permit),
         jitter=lambda: 0.5,
         wait=lambda _: None,
     )
@@ -295,9 +298,20 @@ def test_no_window_starts_in_the_second_half_of_the_lease() -> None:
     assert store.said == [("released", (1,))]
 
 
-def test_a_full_claim_says_that_there_is_more_to_do() -> None:
-    assert run(Store(*map(a_claim, range(1, 51))), Transport("a"), window=8) is True
-    assert run(Store(a_claim(1)), Transport("a")) is False
+def test_a_permit_is_good_for_all_that_is_due_while_its_time_lasts() -> None:
+    transport = Transport("a")
+
+    assert run(Store(*map(a_claim, range(1, 121))), transport, window=8) is False
+
+    assert len(transport.sent) == 120
+
+
+def test_a_permit_whose_time_is_over_says_that_there_is_more_to_do() -> None:
+    transport = Transport("a")
+
+    assert run(Store(*map(a_claim, range(1, 121))), transport, window=8, permit=timedelta(0)) is True
+
+    assert len(transport.sent) == 50
 
 
 @pytest.mark.parametrize("content", [b"rendered before", None])
