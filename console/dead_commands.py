@@ -63,7 +63,7 @@ def ls(
 @app.command()
 def show(
     context: typer.Context,
-    dead_letter_id: Annotated[int, typer.Argument(metavar="ID")],
+    dead_letter_id: Annotated[int, typer.Argument(metavar="ID", help="Its id, as `ls` shows it.")],
     payload: Annotated[
         bool, typer.Option("--payload", help="Also payload and headers: may hold personal data.")
     ] = False,

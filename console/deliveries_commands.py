@@ -77,7 +77,7 @@ def ls(
 @app.command()
 def show(
     context: typer.Context,
-    delivery_id: Annotated[int, typer.Argument(metavar="ID")],
+    delivery_id: Annotated[int, typer.Argument(metavar="ID", help="Its id, as `ls` shows it.")],
     payload: Annotated[bool, typer.Option("--payload", help="Also recipient and payload: personal data.")] = False,
     as_json: AsJson = False,
 ) -> None:

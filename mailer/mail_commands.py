@@ -127,8 +127,15 @@ def send_test(
     to: Annotated[str, typer.Option("--to", help="Where the test message goes.")],
     sample: Annotated[str, typer.Option("--sample", help="The payload to use, of the mail's samples.")] = "typical",
     locale: Annotated[str | None, typer.Option("--locale", help="The language; the default one by default.")] = None,
-    dsn: Annotated[str | None, typer.Option("--dsn", envvar="OUTBOX_MAIL_DSN", show_envvar=True)] = None,
-    sender: Annotated[str | None, typer.Option("--from", envvar="OUTBOX_MAIL_FROM", show_envvar=True)] = None,
+    dsn: Annotated[
+        str | None, typer.Option("--dsn", help="The transport, as a DSN.", envvar="OUTBOX_MAIL_DSN", show_envvar=True)
+    ] = None,
+    sender: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="The sender, as `address` or `Name <address>`.", envvar="OUTBOX_MAIL_FROM", show_envvar=True
+        ),
+    ] = None,
     templates: Templates = None,
     config: Config = None,
 ) -> None:
