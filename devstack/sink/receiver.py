@@ -14,6 +14,9 @@ from devstack.sink.mailbox import Mailbox
 from devstack.sink.script import ANY, Phase, Reply, Script
 
 HOST_NAME = "sink.localhost"
+END = b"\r\n.\r\n"
+CHUNK = 65_536
+LONGEST_LINE = 998  # RFC 5321, without the line's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +145,46 @@ class Connection(SMTP):
 
     @syntax("DATA")
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  the name that aiosmtpd calls
-        """Answer the DATA command as the script says, else take the message."""
-        recipients = self.envelope.rcpt_tos if self.envelope else []
-        if recipients and (line := await _act(self, self._asking.ask(Phase.DATA, recipients))):
+        """Answer the DATA command as the script says, else take the message and answer the final dot.
+
+        The message is read in one piece: aiosmtpd's own line by line took half of the sink's time.
+        """
+        envelope, session = self.envelope, self.session
+        if await self.check_helo_needed() or envelope is None or session is None:
+            return
+        if arg or not envelope.rcpt_tos:
+            await self.push("501 5.5.4 syntax: DATA" if arg else "503 5.5.1 need RCPT command")
+            return
+        if line := await _act(self, self._asking.ask(Phase.DATA, envelope.rcpt_tos)):
             await self.push(line)
             return
-        await super().smtp_DATA(arg)
+        await self.push("354 end with <CR><LF>.<CR><LF>")
+        envelope.content = envelope.original_content = content = await self._read_message()
+        problem = unacceptable(content, limit=self.data_size_limit or len(content))
+        reply = problem or await self._asking.handle_DATA(self, session, envelope)
+        self._set_post_data_state()  # type: ignore[no-untyped-call]  # aiosmtpd left it untyped
+        await self.push(reply)
+
+    async def _read_message(self) -> bytes:
+        """Return what comes up to the final dot, without the dots that guard other ones."""
+        received = bytearray(b"\r\n")  # the end of the DATA command: the dot of an empty message follows it
+        while (end := received.find(END, max(0, len(received) - CHUNK - len(END)))) < 0:
+            chunk = await self._reader.read(CHUNK)
+            if not chunk:
+                raise asyncio.CancelledError  # gone in mid-message
+            received += chunk
+        if rest := received[end + len(END) :]:
+            self._reader.feed_data(rest)  # commands after the dot; the reader is empty now, so they keep their place
+        return bytes(received[: end + 2].replace(b"\r\n.", b"\r\n")[2:])
+
+
+def unacceptable(content: bytes, *, limit: int) -> str | None:
+    """Return the reply to a message that a strict server refuses, None for others."""
+    if len(content) > limit:
+        return "552 5.3.4 message is too big"
+    if max(map(len, content.split(b"\r\n"))) > LONGEST_LINE:
+        return "500 5.5.2 line is longer than 998 bytes"
+    return None
 
 
 def _bytes(envelope: Envelope) -> bytes:

@@ -1,4 +1,5 @@
 import smtplib
+import socket
 from collections.abc import Iterator
 from email.message import EmailMessage
 
@@ -127,6 +128,45 @@ def test_421_also_closes_the_connection(smtp_sink: Sink) -> None:
         assert client.rcpt(ADA) == (421, b"4.3.2 closing")
         with pytest.raises(smtplib.SMTPServerDisconnected):
             client.noop()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\r\n", b".\r\n", b"..\r\n.a\r\n", b"one\r\n.\rtwo\r\n", b"x" * 200_000 + b"\r\n"]
+)
+def test_the_bytes_of_a_message_are_kept_as_they_came(smtp_sink: Sink, body: bytes) -> None:
+    source = b"Subject: bytes\r\n\r\n" + b"\r\n".join(body[at : at + 900] for at in range(0, len(body), 900))
+
+    with smtplib.SMTP(smtp_sink.host, smtp_sink.port, timeout=10) as client:
+        client.sendmail("app@example.com", [ADA], source.replace(b"\r\n\r\n\r\n", b"\r\n\r\n"))
+
+    assert smtp_sink.wait(1)[0].source.rstrip() == source.rstrip()
+
+
+def test_an_empty_message_and_commands_sent_ahead_are_understood(smtp_sink: Sink) -> None:
+    with (
+        socket.create_connection((smtp_sink.host, smtp_sink.port), timeout=10) as client,
+        client.makefile("rb") as said,
+    ):
+        said.readline()
+        client.sendall(b"HELO me\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n")
+        assert [said.readline()[:3] for _ in range(4)] == [b"250", b"250", b"250", b"354"]
+        client.sendall(b".\r\nNOOP\r\nQUIT\r\n")
+        assert [said.readline()[:3] for _ in range(3)] == [b"250", b"250", b"221"]
+
+    assert [kept.source for kept in smtp_sink.messages()] == [b""]
+
+
+def test_a_message_that_breaks_a_limit_is_refused(smtp_sink: Sink) -> None:
+    with smtplib.SMTP(smtp_sink.host, smtp_sink.port, timeout=10) as client:
+        with pytest.raises(smtplib.SMTPDataError, match=r"500.*line is longer than 998 bytes"):
+            client.sendmail("app@example.com", [ADA], b"x" * 999)
+        client.sendmail("app@example.com", [ADA], b"x" * 998)
+    options = Options(max_message_bytes=100)
+    with Sink(options=options) as small, smtplib.SMTP(small.host, small.port, timeout=10) as client:
+        client.ehlo()
+        client.mail("app@example.com")
+        client.rcpt(ADA)
+        assert client.data(b"x" * 101) == (552, b"5.3.4 message is too big")
 
 
 @pytest.mark.parametrize("reply", ["250 fine", "yes", "451", "4511 x", "550 bad\r\n250 ok", ""])
