@@ -11,7 +11,7 @@ from tests.support.relays import Relays
 
 # Five events a page: the first window has three pages.
 SMALL_PAGES = {"relay_page_rows": 5}
-# Each row is one database: the relay is killed at each place in turn, then a fresh one drains and everything is checked.
+# Each row is one database: relays are killed at each place in turn, then a fresh one drains and all is checked.
 # A place that a relay meets only while it bootstraps stands first. The second transaction is in the middle of a window.
 CHAINS = (
     ("relay.bootstrap.committed:1", "relay.snapshot.taken:1", "relay.page.read:1", "relay.barrier.sent:1"),

@@ -23,16 +23,17 @@ def letters(database: str) -> list[tuple[str, str, bool, bool]]:
 def resolve(database: str, action: str, key: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
-            f"select outbox.{action}(id, 'put right') from outbox.dead_letter"
-            " where aggregate_id = %s and behind is null and resolved_at is null",
-            (key,),
+            "select case %s when 'redrive' then outbox.redrive(id, 'put right') else outbox.discard(id, 'put right') end"
+            " from outbox.dead_letter where aggregate_id = %s and behind is null and resolved_at is null",
+            (action, key),
         )
 
 
 def published_numbers(kafka: providers.Kafka, database: str, topic: str, key: str) -> list[int]:
     """Return the `n` of the payloads that consumers of *topic* see under *key*, in order."""
     with psycopg.connect(database) as connection:
-        numbers = dict(connection.execute("select event_id::text, (payload->>'n')::int from outbox.event").fetchall())
+        rows = connection.execute("select event_id::text, (payload->>'n')::int from outbox.event").fetchall()
+    numbers: dict[str, int] = dict(rows)
     return [numbers[record.event_id] for record in read_committed(kafka.bootstrap, [topic]) if record.key == key]
 
 
@@ -98,7 +99,8 @@ def test_a_redriven_head_goes_before_what_waited_behind_it(
     with psycopg.connect(database, autocommit=True) as connection:
         for number, size in ((1, 50_000), (2, 10), (3, 10)):
             connection.execute(
-                "select outbox.emit('thing.happened', %s, 'sick', json_build_object('n', %s::int, 'pad', repeat('x', %s)))",
+                "select outbox.emit('thing.happened', %s, 'sick',"
+                " json_build_object('n', %s::int, 'pad', repeat('x', %s)))",
                 (aggregate_type, number, size),
             )
     relays.drain()

@@ -128,7 +128,8 @@ def test_a_dead_letter_is_written_once_an_event(session: Session, connect: Conne
         ("t", "a"): written[first.id]
     }
     found = session.connection.execute(
-        "select event_row_id, event_id::text, aggregate_id, topic, behind, payload is not null from outbox.dead_letter order by id"
+        "select event_row_id, event_id::text, aggregate_id, topic, behind, payload is not null"
+        " from outbox.dead_letter order by id"
     ).fetchall()
     assert found == [
         (first.id, first.event.event_id, "a", "t1", None, True),
@@ -181,7 +182,8 @@ def test_a_key_is_let_go_with_what_waited_and_what_no_window_has_reached(session
         unread[1],
     ]
     letters = session.connection.execute(
-        "select event_row_id, resolution, redrive_pending, redriven_event_id::text from outbox.dead_letter order by event_row_id"
+        "select event_row_id, resolution, redrive_pending, redriven_event_id::text"
+        " from outbox.dead_letter order by event_row_id"
     ).fetchall()
     assert letters == [
         (head.id, "redriven", False, events[4][1]),

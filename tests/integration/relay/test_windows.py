@@ -50,9 +50,9 @@ def test_a_window_goes_in_the_order_of_ids_whatever_the_order_of_commits(reader:
 def test_rolled_back_events_are_in_no_window(reader: Reader, connect: Connect) -> None:
     host = connect()
     insert(host, "kept")
-    with pytest.raises(psycopg.errors.DivisionByZero), host.transaction():
+    with host.transaction() as savepoint:
         insert(host, "savepoint rolled back")
-        host.execute("select 1 / 0")
+        raise psycopg.Rollback(savepoint)
     with host.transaction():
         insert(host, "savepoint released")
     host.commit()
@@ -161,7 +161,7 @@ def test_a_page_holds_about_as_many_bytes_as_it_may_and_always_one_row(session: 
     reader = Reader(Source(session.connection, shard=0, shards=1, rows=100, page_bytes=50_000))
 
     assert reader.read() == list("abcdef")
-    assert [len(page) for page in reader.pages][0] < 6
+    assert len(reader.pages[0]) < 6
 
     tiny = Reader(Source(session.connection, shard=0, shards=1, rows=100, page_bytes=1))
     assert tiny.read() == list("abcdef")
