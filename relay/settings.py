@@ -10,7 +10,7 @@ from runtime.settings import ProcessSettings
 class RelaySettings(ProcessSettings):
     """What one relay process is told."""
 
-    relay_sink: str = Field("kafka", description="`kafka`; or for trials `stdout` and `null`: no position moves.")
+    relay_sink: str = Field("kafka", description="`kafka`; `stdout`, `null` are for trials: no position moves.")
     relay_route: str = Field(
         DEFAULT_ROUTE, description="Topic of an event that names none; may hold `{aggregate_type}` and `{type}`."
     )

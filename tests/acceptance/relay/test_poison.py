@@ -23,7 +23,7 @@ def letters(database: str) -> list[tuple[str, str, bool, bool]]:
 def resolve(database: str, action: str, key: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
-            "select case %s when 'redrive' then outbox.redrive(id, 'put right') else outbox.discard(id, 'put right') end"
+            "select case %s when 'redrive' then outbox.redrive(id, 'mended') else outbox.discard(id, 'mended') end"
             " from outbox.dead_letter where aggregate_id = %s and behind is null and resolved_at is null",
             (action, key),
         )
