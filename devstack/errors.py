@@ -26,6 +26,17 @@ class ServerFailedError(DevstackError):
 
 
 @dataclass(eq=False)
+class NoFreePortError(DevstackError):
+    """Every port that was tried is in use."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"found no free port of 127.0.0.1 from {self.first} to {self.last}"
+
+
+@dataclass(eq=False)
 class HashMismatchError(DevstackError):
     """A downloaded or cached file is not the one that the lock file names: it is never used."""
 

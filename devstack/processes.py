@@ -1,6 +1,7 @@
 """Servers as child processes: each under a guard that ends it when we die, with its output in a log file."""
 
 import contextlib
+import random
 import signal
 import socket
 import subprocess
@@ -11,18 +12,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.errors import ServerFailedError
+from devstack.errors import NoFreePortError, ServerFailedError
 
 GUARD = Path(__file__).with_name("guard.py")
 
 
+# Servers get ports from here, below those that the kernel gives to outgoing connections (Linux: from 32768): a server
+# that is stopped would find its port taken by one of them now and then when it starts again.
+SERVER_PORTS = range(20_000, 32_000)
+
+
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nothing listens on at this moment."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return int(port)
+    for port in random.SystemRandom().sample(SERVER_PORTS, 200):  # not the seeded one: two test runs would meet
+        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise NoFreePortError(SERVER_PORTS.start, SERVER_PORTS.stop - 1)
 
 
 @dataclass(frozen=True, slots=True)
