@@ -52,6 +52,7 @@ lint: setup ## check form, types and the arrows between packages
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/squawk --reporter gcc migrations/sql/*.sql
 
 format: setup ## rewrite the code in the project's form
 	$(BIN)/ruff format .

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from console.migration_down import contents
-from console.migration_errors import NotConfirmedError, UnsettledError
+from console.migration_errors import CapturedError, NotConfirmedError, UnsettledError
 from console.migration_files import GRANTS, statement
 from console.migration_run import SchemaState, downgrade, offline_sql, pending, state, upgrade
 from console.output import print_json
@@ -15,6 +15,7 @@ __all__ = ["SchemaState", "app", "downgrade", "offline_sql", "pending", "state",
 
 app = typer.Typer(help="Create and change the schema of the outbox. Nothing migrates by itself.", no_args_is_help=True)
 
+FUNCTIONS = "0002"  # without its functions a captured table could not be written to
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Start = Annotated[str, typer.Option("--from", metavar="REVISION", help="The revision that the database has.")]
 Transactions = Annotated[
@@ -86,9 +87,17 @@ def down(
         unsettled = UnsettledError(", ".join(found.unsettled))
         unsettled.add_note("settle them (`outbox status`, `outbox dead ls`), or add --force and lose them")
         raise unsettled
+    if found.captured and (to == "base" or to < FUNCTIONS):
+        raise _captured(found.captured)
     typer.echo(f"dropping {what}", err=True)
     downgrade(dsn, to=to)
     typer.echo("done; the roles stay, for they belong to the cluster")
+
+
+def _captured(tables: tuple[str, ...]) -> CapturedError:
+    error = CapturedError(tables)
+    error.add_note("; ".join(f"select outbox.release_capture('{table}')" for table in tables))
+    return error
 
 
 def _dsn(ctx: typer.Context) -> str:

@@ -1,8 +1,10 @@
 """What `outbox migrate down` would drop, and what of it is still owed to somebody."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from psycopg.rows import dict_row
+from sqlalchemy import Connection
 
 from console.migration_run import connected, state_of
 from outbox.statements import load
@@ -10,30 +12,32 @@ from outbox.statements import load
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The tables that would go, as a person reads them; what is unsettled, empty when nothing is."""
+    """The tables that would go, as a person reads them; what is unsettled and which tables are captured, if any."""
 
     revision: str | None
     tables: tuple[str, ...]
     unsettled: tuple[str, ...]
+    captured: tuple[str, ...]
 
 
 def contents(dsn: str) -> Contents:
     """Return what is in the schema of the database at *dsn*."""
     with connected(dsn) as connection:
         found = state_of(connection)
-        driver = connection.connection.driver_connection
-        assert driver is not None  # noqa: S101 - the pool has just opened it
-        with driver.cursor(row_factory=dict_row) as cursor:
-            tables = [
-                f"{row['name']} (about {row['about_rows']} rows, {row['size']})"
-                for row in cursor.execute(load("console", "migrate_contents"))
-            ]
-            # Below the head there may be no function to ask, and nothing that went through the tables either.
-            counts = {} if found.current is None else cursor.execute(load("console", "migrate_unsettled")).fetchone()
-            if found.current is not None and not found.pending:
-                counts |= cursor.execute(load("console", "migrate_unpublished")).fetchone()
-    return Contents(
-        found.current,
-        tuple(tables),
-        tuple(f"{count} {what.replace('_', ' ')}" for what, count in counts.items() if count),
-    )
+        if found.current is None:
+            return Contents(None, (), (), ())
+        tables = [
+            f"{row['name']} (about {row['about_rows']} rows, {row['size']})" for row in _rows(connection, "contents")
+        ]
+        counts = dict(_rows(connection, "unsettled")[0])
+        if not found.pending:  # below the head the function that counts them may not be there yet
+            counts |= _rows(connection, "unpublished")[0]
+        captured = [str(row["name"]) for row in _rows(connection, "captured")]
+    unsettled = [f"{count} {what.replace('_', ' ')}" for what, count in counts.items() if count]
+    return Contents(found.current, tuple(tables), tuple(unsettled), tuple(captured))
+
+
+def _rows(connection: Connection, name: str) -> list[Mapping[str, Any]]:
+    statement = load("console", f"migrate_{name}")
+    unparametrised = connection.execution_options(no_parameters=True)
+    return [row._mapping for row in unparametrised.exec_driver_sql(statement)]  # noqa: SLF001 - public, for all its name

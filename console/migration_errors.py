@@ -82,3 +82,14 @@ class NotConfirmedError(MigrationError):
     def __str__(self) -> str:
         """Return what would be dropped."""
         return f"this would drop {self.what}"
+
+
+@dataclass(eq=False)
+class CapturedError(MigrationError):
+    """Triggers on tables of hosts need functions that would be dropped."""
+
+    tables: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return which tables are captured."""
+        return f"not dropped, for these tables emit events: {', '.join(self.tables)}"

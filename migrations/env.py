@@ -22,8 +22,11 @@ def print_sql() -> None:
         output_buffer=context.config.attributes["output"],
         **VERSIONS,
     )
+    output = context.get_context().impl.static_output
+    # As online. In a tool's own transaction the setting ends with that.
+    output(f"set {'' if context.config.attributes['transactions'] else 'local '}lock_timeout = '5s';")
     if context.config.attributes["from_empty"]:
-        context.get_context().impl.static_output(statement("schema.sql").strip())
+        output(statement("schema.sql").strip())
     with context.begin_transaction():
         context.run_migrations()
 

@@ -106,3 +106,16 @@ def test_down_to_a_revision_keeps_what_was_before(outbox: Outbox, database: str)
 
     assert (code, said) == (0, "dropping what came after 0003\n")
     assert state(database).current == "0003"
+
+
+def test_down_refuses_while_a_table_is_captured(outbox: Outbox, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("create table public.users (id int primary key, email text)")
+        connection.execute("select outbox.capture('public.users', 'user', 'id', 'user', 'email')")
+
+    code, _, said = outbox(database, "down", "--yes", "--force")
+
+    assert code == 1
+    assert "error: not dropped, for these tables emit events: public.users" in said
+    assert "fix: select outbox.release_capture('public.users')" in said
+    assert state(database).pending == ()

@@ -76,6 +76,12 @@ CALLS = {
     },
     "outbox_reader": {"backlog()", "shard_of(text,text,integer)"},
 }
+# What `outbox status` asks: a reader, who sees no personal data, is enough.
+STATUS = (
+    "backlog", "oldest_transaction", "shards", "scheduled", "deliveries_due", "permits", "breakers",
+    "dead_letters_by_reason", "redrives_pending", "deliveries_size", "deliveries_all", "deliveries_sampled",
+    "deliveries_under_way",
+)  # fmt: skip
 # Statements of a package, and who runs them.
 JOBS = {"outbox": "outbox_writer", "relay": "outbox_relay", "mailer": "outbox_mailer", "console": "outbox_operator"}
 
@@ -204,6 +210,14 @@ def test_a_role_has_the_rights_that_its_statements_need(path: Path, transaction:
         pytest.skip("cannot be explained")
 
     with _acting_as(transaction, JOBS[path.parts[0]]):
+        explained(transaction, statement)
+
+
+@pytest.mark.parametrize("name", STATUS)
+def test_a_reader_sees_the_status(name: str, transaction: psycopg.Connection) -> None:
+    _, statement = parts(Path("console/sql") / f"{name}.sql")
+
+    with _acting_as(transaction, "outbox_reader"):
         explained(transaction, statement)
 
 
