@@ -1,6 +1,7 @@
 """One connection to PostgreSQL for one thread; a lost one is replaced when something is next said."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -12,6 +13,7 @@ from runtime.dsn import SecretDsn
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
+Statement = tuple[str, Mapping[str, object]]
 
 # A server that vanished without a word is noticed within half a minute, and not after two hours.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
@@ -30,23 +32,34 @@ class Database:
         """Return the connection, opened if need be; raise DatabaseUnavailableError if there is none to be had."""
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._dsn, application_name=self._name, autocommit=True, **_KEEPALIVES)
-            # Arrays of one row and of hundreds go through the same statements: a generic plan fits neither.
-            self._connection.prepare_threshold = None
         return self._connection
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* returns, committed; a connection that breaks is closed, and the error raised."""
-        connection = self.connection()
+        with self._broken_is_closed() as connection, connection.transaction():
+            return work(connection)
+
+    def rows(self, name: str, arguments: Mapping[str, object] | None = None) -> list[DictRow]:
+        """Return the rows of the statement *name*, in a transaction of its own: one round trip."""
+        with self._broken_is_closed() as connection:
+            return rows(connection, name, arguments)
+
+    def together(self, *statements: Statement) -> list[list[DictRow]]:
+        """Return the rows of each of *statements*, all in one transaction and one round trip."""
+        with self._broken_is_closed() as connection, ExitStack() as cursors:
+            with connection.pipeline(), connection.transaction():
+                asked = [cursors.enter_context(connection.cursor(row_factory=dict_row)) for _ in statements]
+                for cursor, (name, arguments) in zip(asked, statements, strict=True):
+                    cursor.execute(load("mailer", name), arguments)
+            return [cursor.fetchall() if cursor.description is not None else [] for cursor in asked]
+
+    @contextmanager
+    def _broken_is_closed(self) -> Iterator[Connection]:
         try:
-            with connection.transaction():
-                return work(connection)
+            yield self.connection()
         except (psycopg.OperationalError, psycopg.InterfaceError):
             self.close()
             raise
-
-    def rows(self, name: str, arguments: Mapping[str, object] | None = None) -> list[DictRow]:
-        """Return the rows of the statement *name*, in a transaction of its own."""
-        return self.run(lambda connection: rows(connection, name, arguments))
 
     def close(self) -> None:
         """Close the connection, if there is one."""

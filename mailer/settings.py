@@ -1,4 +1,4 @@
-"""Settings of the mailer: `OUTBOX_MAIL_…`, `OUTBOX_MAILER_…`, `OUTBOX_CELERY_…`, over outbox.toml, over these defaults."""
+"""Settings of the mailer: `OUTBOX_MAIL_…`, `OUTBOX_MAILER_…`, `OUTBOX_CELERY_…`, as `runtime.settings` reads them."""
 
 import re
 from pathlib import Path
@@ -73,7 +73,7 @@ class MailerSettings(ProcessSettings):
     mail_breaker_failures: int = Field(
         5,
         ge=1,
-        description="Failures in a row after which a transport is left alone: for the backoff's base, then twice that, …",
+        description="Failures in a row after which a transport is left alone: for the backoff's base, then double, …",
     )
     mail_redact_days: int = Field(
         30, ge=1, description="Recipient, payload and content of a settled delivery are kept so long."

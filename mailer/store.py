@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
-from mailer.database import Connection, Database, rows
+from mailer.database import Database, Statement
 from mailer.delivery import Dead, InDoubt, Retry, Sent, Verdict, state_after
 
 
@@ -139,7 +139,7 @@ class Store:
 
     def record(self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]) -> set[int]:
         """Record *outcomes* and what they say of transports; return the ids whose claim still stood."""
-        return self._database.run(lambda connection: self._record(connection, outcomes, failures, recovered))
+        return self.record_and_intend(outcomes, failures, recovered, [])[0]
 
     def record_and_intend(
         self,
@@ -149,13 +149,17 @@ class Store:
         intents: Sequence[Intent],
     ) -> tuple[set[int], set[int]]:
         """Record the last window and mark the next one `sending`, in one commit; return the ids that still stood."""
-
-        def work(connection: Connection) -> tuple[set[int], set[int]]:
-            recorded = self._record(connection, outcomes, failures, recovered)
-            found = rows(connection, "intend", _intents(intents, self._lease)) if intents else []
-            return recorded, {row["id"] for row in found}
-
-        return self._database.run(work)
+        statements: list[Statement] = []
+        if outcomes:
+            statements.append(("record", {**_outcomes(outcomes), "worker": self._worker}))
+        if intents:
+            statements.append(("intend", _intents(intents, self._lease)))
+        statements += _about_transports(failures, recovered, self._rule)
+        stood: dict[str, set[int]] = {"record": set(), "intend": set()}
+        for (name, _), found in zip(statements, self._database.together(*statements), strict=True):
+            if name in stood:
+                stood[name] = {row["id"] for row in found}
+        return stood["record"], stood["intend"]
 
     def release(self, claims: Sequence[Claim], *, pause: timedelta) -> None:
         """Give *claims* back that nobody was contacted for; they are due after *pause*."""
@@ -174,27 +178,12 @@ class Store:
         """Become the one that tries *transport* again, and return whether we are."""
         return bool(self._database.rows("probe", {"name": transport, "lease_seconds": self._lease.total_seconds()}))
 
-    def _record(
-        self,
-        connection: Connection,
-        outcomes: Sequence[Outcome],
-        failures: Sequence[Failures],
-        recovered: Sequence[str],
-    ) -> set[int]:
-        recorded: set[int] = set()
-        if outcomes:
-            found = rows(connection, "record", {**_outcomes(outcomes), "worker": self._worker})
-            recorded = {row["id"] for row in found}
-        by_name: dict[str, Failures | None] = dict.fromkeys(recovered)
-        by_name |= {one.transport: one for one in failures}
-        # In the order of their names, so that two workers cannot wait for one another.
-        for name in sorted(by_name):
-            failed = by_name[name]
-            if failed is None:
-                rows(connection, "transport_recovered", {"name": name})
-            else:
-                rows(connection, "transport_failed", _failed(failed, self._rule))
-        return recorded
+
+def _about_transports(failures: Sequence[Failures], recovered: Sequence[str], rule: BreakerRule) -> list[Statement]:
+    """Return what is to be said, in the order of the names, so that two workers cannot wait for one another."""
+    said: dict[str, Statement] = {name: ("transport_recovered", {"name": name}) for name in recovered}
+    said |= {failed.transport: ("transport_failed", _failed(failed, rule)) for failed in failures}
+    return [said[name] for name in sorted(said)]
 
 
 def _names(claims: Sequence[Claim]) -> dict[str, object]:
