@@ -63,7 +63,7 @@ class Source:
             )
             found = cursor.fetchall()
         end = found[-1][0] if found and found[-1][-1] else None
-        return Page(window, tuple(Row(row[0], StoredEvent._make(row[1:9])) for row in found), end)
+        return Page(window, tuple([Row(row[0], StoredEvent(*row[1:9])) for row in found]), end)
 
     def parked_keys(self) -> dict[tuple[str, str], int]:
         """Return the keys whose events wait, and the dead letter that each waits for."""

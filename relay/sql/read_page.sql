@@ -7,7 +7,7 @@ from (
   select
     page.*,
     row_number() over by_id as number,
-    sum(pg_column_size(payload)) over (by_id rows unbounded preceding) - pg_column_size(payload) as bytes_before,
+    sum(pg_column_size(payload)) over by_id - pg_column_size(payload) as bytes_before,
     lead(id) over by_id is not null as more
   from (
     (
@@ -41,7 +41,7 @@ from (
     order by id
     limit %(rows)s + 1
   ) as page
-  window by_id as (order by id)
+  window by_id as (order by id rows unbounded preceding)
 ) as numbered
 where number <= %(rows)s and bytes_before < %(bytes)s
 order by id
