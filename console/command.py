@@ -48,6 +48,8 @@ def report(error: BaseException, *, debug: bool) -> int:
     """Write what went wrong and what to do about it to stderr, and return the exit code that it means."""
     if debug:
         sys.stderr.write(mask("".join(traceback.format_exception(error))))
+    if hasattr(error, "format_message") and not error.format_message():
+        return ExitCode.USAGE  # a group without a command: its help was printed, and says all
     lines = [f"error: {_sentence(error)}", *(f"fix: {note}" for note in _fixes(error))]
     sys.stderr.write(mask("\n".join(lines)) + "\n")
     code = getattr(error, "exit_code", ExitCode.FAILED)

@@ -40,6 +40,14 @@ def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Usage: outbox" in captured.out + captured.err
 
 
+def test_a_group_without_a_command_shows_its_help_and_no_empty_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["relay"], {}) == 2
+
+    shown = capsys.readouterr()
+    assert "drain" in shown.out
+    assert "error:" not in shown.err
+
+
 def test_a_command_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["statuss"], {}) == 2
 
