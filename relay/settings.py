@@ -10,7 +10,7 @@ from runtime.settings import ProcessSettings
 class RelaySettings(ProcessSettings):
     """What one relay process is told."""
 
-    relay_sink: str = Field("kafka", description="`kafka`; `stdout`, `null` are for trials: no position moves.")
+    relay_sink: str = Field("kafka", description="`kafka`; `stdout`, `null` for trials: no position moves.")
     relay_route: str = Field(
         DEFAULT_ROUTE, description="Topic of an event that names none; may hold `{aggregate_type}` and `{type}`."
     )
@@ -24,8 +24,8 @@ class RelaySettings(ProcessSettings):
     relay_page_bytes: int = Field(8_388_608, ge=1024, description="Stop a page once its payloads hold this many bytes.")
     relay_poison_policy: Policy = Field(
         "park-key",
-        description="What becomes of an event that Kafka refuses: `block` the shard, `park-key` (dead letter, and later "
-        "events of its key wait behind it), or `skip` (dead letter, and go on).",
+        description="What becomes of an event that Kafka refuses: `block` the shard, `park-key` (dead letter, and "
+        "later events of its key wait behind it), or `skip` (dead letter, and go on).",
     )
     relay_poison_policies: dict[str, Policy] = Field(
         default_factory=dict, description="The policy by topic, as JSON; a name may end with `*`."
