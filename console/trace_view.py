@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from console.dead_view import attempts
-from console.output import NOTHING, moment
+from console.output import NOTHING, counted, moment
 from console.record_search import Search
 from console.trace import Trace
 
@@ -51,10 +51,8 @@ def _committed(trace: Trace) -> Iterator[Text]:
         yield _step("traceparent", event["traceparent"])
     if trace.window:
         window = trace.window
-        yield _step(
-            "window",
-            f"{window['seq']:,} of epoch {window['epoch']}, {window['n']:,} events, found {moment(window['at'])}",
-        )
+        carried = f"{window['seq']:,} of epoch {window['epoch']}, {counted(window['n'], 'event')}"
+        yield _step("window", f"{carried}, found {moment(window['at'])}")
     elif trace.published:
         yield _step("window", "no longer kept", style="dim")
     if trace.published:

@@ -23,7 +23,8 @@ def mask(text: str, *, user: bool = True) -> str:
     """Return *text* with every URL's password replaced; without *user*, the user's name too (a key in some schemes)."""
 
     def shown(found: re.Match[str]) -> str:
-        if user and not found["rest"]:
+        # A user alone is no secret; nor is the example in our own messages.
+        if user and found["rest"] in {"", ":password"}:
             return found[0]
         return f"{found['scheme']}{found['user']}:***@" if user else f"{found['scheme']}***@"
 

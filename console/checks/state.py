@@ -29,7 +29,7 @@ def check(around: Surroundings) -> Iterator[Finding]:
     yield from _shards(now)
     yield _waiting(now)
     yield _retention(around, around.database)
-    yield from _mail(now)
+    yield from _mail(around, now)
     yield _dead_letters(now)
 
 
@@ -110,18 +110,8 @@ def _retention(around: Surroundings, database: Database) -> Finding:
     )
 
 
-def _mail(now: status.Status) -> Iterator[Finding]:
-    open_ones = [breaker for breaker in now.breakers if breaker.breaker != "closed"]
-    actual = "; ".join(
-        f"{one.name} {one.breaker.replace('_', ' ')}: {one.reason or 'no reason noted'}" for one in open_ones
-    )
-    yield judged(
-        "mail.breakers",
-        fits=not open_ones,
-        expected="all closed",
-        actual=actual or "all closed",
-        fix="put the mail server or its credentials right; a probe closes the breaker by itself",
-    )
+def _mail(around: Surroundings, now: status.Status) -> Iterator[Finding]:
+    yield from _breakers(now, configured=_transports(around))
     doubtful = now.deliveries["in_doubt"]
     if doubtful:
         yield warned(
@@ -132,6 +122,39 @@ def _mail(now: status.Status) -> Iterator[Finding]:
         )
     else:
         yield good("mail.in_doubt", "none")
+
+
+def _breakers(now: status.Status, *, configured: frozenset[str] | None) -> Iterator[Finding]:
+    """Judge open breakers; one of a transport that is configured no more stays as it was, and hurts nobody."""
+    open_ones = [breaker for breaker in now.breakers if breaker.breaker != "closed"]
+    used = [one for one in open_ones if configured is None or one.name in configured]
+    words = {
+        one.name: f"{one.name} {one.breaker.replace('_', ' ')}: {one.reason or 'no reason noted'}" for one in open_ones
+    }
+    yield judged(
+        "mail.breakers",
+        fits=not used,
+        expected="all closed",
+        actual="; ".join(words[one.name] for one in used) or "all closed",
+        fix="put the mail server or its credentials right; a probe closes the breaker by itself",
+    )
+    for one in open_ones:
+        if one not in used:
+            fix = "configured elsewhere, or no more: then nothing needs to be done"
+            yield warned("mail.breakers_elsewhere", expected="all closed", actual=words[one.name], fix=fix)
+
+
+def _transports(around: Surroundings) -> frozenset[str] | None:
+    """Return the names of the transports that are configured here; None if that is not known."""
+    if around.mailer is None:
+        return None
+    from mailer.transports import open_transport  # noqa: PLC0415 - only where the mailer is configured
+
+    transport = open_transport(around.mailer.mail_dsn.get_secret_value())
+    try:
+        return frozenset(child.name for child in transport.children)
+    finally:
+        transport.close()
 
 
 def _dead_letters(now: status.Status) -> Finding:
