@@ -62,7 +62,7 @@ begin
     grant select (reason, delivery_id, created_at) on outbox.suppression to outbox_reader;
     grant select (
       id, stage, reason, detail, event_id, type, aggregate_type, aggregate_id, shard, event_row_id, parks, behind, topic,
-      record_partition, record_offset, mail, delivery_id, cycle, attempts, created_at, resolved_at, resolution, resolved_by,
+      record_partition, record_offset, mail, delivery_id, cycle, headers, attempts, created_at, resolved_at, resolution, resolved_by,
       resolution_reason, redriven_event_id, redrive_pending
     ) on outbox.dead_letter to outbox_reader;
     grant execute on function outbox.backlog(), outbox.shard_of(text, text, integer) to outbox_reader;

@@ -24,7 +24,7 @@ _PERSONAL = {
     "scheduled": {"payload"},
     "delivery": {"recipient", "recipient_key", "payload", "content", "claim_token"},
     "suppression": {"recipient_key"},
-    "dead_letter": {"payload", "headers", "record_value", "record_headers"},
+    "dead_letter": {"payload", "record_value", "record_headers"},
 }
 _EVENT = {"event_id", "aggregate_type", "aggregate_id", "type", "payload", "headers", "topic"}
 # (role, table) -> what it may do, on which columns. All else is forbidden.
