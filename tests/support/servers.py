@@ -4,9 +4,10 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import psycopg
-from psycopg import conninfo, sql
+from psycopg import sql
 
 from devstack.providers import Postgres
 
@@ -14,10 +15,8 @@ _numbers = itertools.count(1)
 
 
 def address(dsn: str, database: str) -> str:
-    """Return *dsn* with another database: as a URL, since that is what our settings take."""
-    parts = conninfo.conninfo_to_dict(dsn)
-    login = f"{parts['user']}:{parts['password']}" if parts.get("password") else parts["user"]
-    return f"postgresql://{login}@{parts['host']}:{parts['port']}/{database}"
+    """Return *dsn* with another database; its options (`?sslmode=…`) stay."""
+    return urlsplit(dsn)._replace(path=f"/{database}").geturl()
 
 
 class Databases:
