@@ -239,4 +239,10 @@ class _Conversation:
 
 
 def _code(answer: Answer) -> str:
-    return answer[:3] if isinstance(answer, str) else ""
+    match answer:
+        case str():
+            return answer[:3]
+        case Raw():
+            return answer.content[:3].decode("ascii", "replace")
+        case Drop() | Hang():
+            return ""
