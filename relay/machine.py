@@ -252,12 +252,14 @@ def policy_for(topic: str, *, policies: Mapping[str, Policy], default: Policy) -
 POLL_SOON = 0.002
 POLL_LATER = 0.050
 POLL_IDLE = 0.250
+# While events come this often the next one is near: doubling the pause would add half of it to every one's way.
+BUSY_FOR = 0.1
 IDLE_AFTER = 10.0
 
 
 def next_pause(previous: float | None, *, idle_seconds: float) -> float:
     """Return how long to wait before looking again, after *idle_seconds* without an event."""
-    if previous is None:
+    if previous is None or idle_seconds < BUSY_FOR:
         return POLL_SOON
     longest = POLL_LATER if idle_seconds < IDLE_AFTER else POLL_IDLE
     return min(previous * 2, longest)

@@ -131,10 +131,10 @@ def test_the_policy_of_a_topic_is_its_own_or_of_the_longest_prefix(topic: str, p
 
 
 def test_polling_slows_down_from_2_to_50_and_after_some_seconds_to_250_milliseconds() -> None:
-    pauses, pause = [], None
+    pauses, pause = [], next_pause(0.032, idle_seconds=0.09)
     for _ in range(7):
-        pause = next_pause(pause, idle_seconds=0.1)
         pauses.append(pause)
+        pause = next_pause(pause, idle_seconds=0.1)
     assert pauses == [0.002, 0.004, 0.008, 0.016, 0.032, 0.05, 0.05]
 
     for _ in range(4):
