@@ -51,8 +51,8 @@ def page(path: Path | None, url: str) -> Page:
         return _html(HTTPStatus.UNPROCESSABLE_ENTITY, title="A mail cannot be shown", problem=str(error), case="/")
 
 
-def serve(path: Path | None, *, port: int, started: Callable[[str], None]) -> None:
-    """Serve previews until interrupted; *started* is told the address."""
+def server(path: Path | None, *, port: int) -> ThreadingHTTPServer:
+    """Return a server of previews that listens on this machine; 0 is a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -69,9 +69,14 @@ def serve(path: Path | None, *, port: int, started: Callable[[str], None]) -> No
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is http.server's
             """Say nothing: the author looks at the browser."""
 
-    with ThreadingHTTPServer((HOST, port), Handler) as server:
-        started(f"http://{HOST}:{server.server_port}/")
-        server.serve_forever(poll_interval=0.1)
+    return ThreadingHTTPServer((HOST, port), Handler)
+
+
+def serve(path: Path | None, *, port: int, started: Callable[[str], None]) -> None:
+    """Serve previews until interrupted; *started* is told the address."""
+    with server(path, port=port) as previews:
+        started(f"http://{HOST}:{previews.server_port}/")
+        previews.serve_forever(poll_interval=0.1)
 
 
 def _overview(library: Library) -> Iterator[tuple[MailFolder, list[tuple[str, list[tuple[str, str]]]]]]:
