@@ -18,6 +18,8 @@ from mailer.telemetry import logger
 from mailer.worker import WorkerProcess
 from runtime import logs
 
+# Celery warns of root, which matters where pickled tasks are taken: ours are JSON.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 settings = MailerSettings.load(os.environ)
 app = make_app(settings)
 # Loaded before the fork: compiled templates are shared, and a template that does not compile stops the start.
@@ -42,8 +44,6 @@ def drain(lane: str, permit: str) -> None:
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator] # as above
 def _configure_logs(**_: object) -> None:
     """Log as every other process of ours does: Celery configures nothing itself once this is connected."""
-    # It is right where pickled tasks are accepted; ours are JSON, and who runs a container knows its user.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
     logs.configure(log_format=settings.log_format, log_level=settings.log_level)
 
 

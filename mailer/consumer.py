@@ -5,6 +5,7 @@ before the next is asked for, so that nothing is in flight when partitions are t
 batch is kept and tried again; while Kafka is away librdkafka keeps looking for it.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -64,10 +65,19 @@ def open_consumer(settings: MailerSettings, *, on_assign: OnPartitions, on_revok
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "error_cb": _complain,
-        }
+        },
+        logger=_silent(),
     )
     consumer.subscribe([settings.mailer_topics], on_assign=on_assign, on_revoke=on_revoke)
     return consumer
+
+
+def _silent() -> logging.Logger:
+    """Return a logger that says nothing: what librdkafka writes on stderr by itself arrives as an error, too."""
+    silent = logging.getLogger("mailer.kafka.silent")
+    silent.propagate = False
+    silent.handlers[:] = [logging.NullHandler()]
+    return silent
 
 
 def _complain(error: KafkaError) -> None:

@@ -41,4 +41,5 @@ class Permits:
                 for unsent, _ in issued[sent:]:
                     self._database.rows("take_permit", {"id": unsent})
                 return sent
+            logger().debug("mailer.permit.issued", lane=lane)
         return len(issued)

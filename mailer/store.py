@@ -16,6 +16,7 @@ from psycopg.rows import DictRow
 
 from mailer.database import Database, Statement
 from mailer.delivery import Dead, InDoubt, Retry, Sent, Verdict, state_after
+from mailer.telemetry import logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,8 @@ class Store:
         for (name, _), found in zip(statements, self._database.together(*statements), strict=True):
             if name in stood:
                 stood[name] = {row["id"] for row in found}
+            else:
+                _tell_breakers(found)
         return stood["record"], stood["intend"]
 
     def release(self, claims: Sequence[Claim], *, pause: timedelta) -> None:
@@ -184,6 +187,15 @@ def _about_transports(failures: Sequence[Failures], recovered: Sequence[str], ru
     said: dict[str, Statement] = {name: ("transport_recovered", {"name": name}) for name in recovered}
     said |= {failed.transport: ("transport_failed", _failed(failed, rule)) for failed in failures}
     return [said[name] for name in sorted(said)]
+
+
+def _tell_breakers(found: Sequence[DictRow]) -> None:
+    for row in found:
+        if row["breaker"] == "closed" and row["was"] != "closed":
+            logger().info("mailer.breaker.closed", transport=row["name"])
+        elif row["breaker"] == "open":
+            pause = round(row["retry_in_seconds"], 1)
+            logger().warning("mailer.breaker.opened", transport=row["name"], reason=row["reason"], seconds=pause)
 
 
 def _names(claims: Sequence[Claim]) -> dict[str, object]:

@@ -238,6 +238,8 @@ class _Batch:
             lambda: self._means.store.record_and_intend(outcomes, past.failures, past.recovered, intents)
         )
         self._tell(outcomes, recorded)
+        if stands:
+            self._log.debug("mailer.window.intended", count=len(stands))
         return stands
 
     def _record(self, past: _Past) -> None:
@@ -260,6 +262,8 @@ class _Batch:
                 self._means.wait(_RECONNECT_SECONDS)
 
     def _tell(self, outcomes: Sequence[Outcome], recorded: set[int]) -> None:
+        if outcomes:
+            self._log.debug("mailer.window.recorded", count=len(recorded))
         for outcome in outcomes:
             claim = outcome.claim
             if claim.id not in recorded:

@@ -16,4 +16,5 @@ set failures = t.failures + %(failures)s,
                     then now() + make_interval(secs => least(%(pause_cap_seconds)s,
                          %(pause_seconds)s * 2 ^ least(20, greatest(0, t.failures + %(failures)s - %(threshold)s)))) end,
     probe_token = null, changed_at = now()
-returning name, breaker, failures
+returning name, breaker, breaker as was, reason,
+          coalesce(extract(epoch from retry_at - now()), 0)::float8 as retry_in_seconds

@@ -1,5 +1,6 @@
 """What a kill of a worker or of the consumer costs: latency, and never a mail or a second one unasked."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -97,3 +98,16 @@ def test_every_process_ends_when_it_is_told_to(make_pipeline: Callable[..., Pipe
     assert codes == [0, 0, 0]
     assert len(smtp_sink.messages()) == 1
     assert running.query("select 1 from outbox.delivery where claim_token is not null") == []
+
+
+def test_celerys_own_command_starts_the_same_worker(make_pipeline: Callable[..., Pipeline], smtp_sink: Sink) -> None:
+    running = make_pipeline()
+    running.consumer()
+    worker = running.start("celery", sys.executable, "-m", "celery", "-A", "mailer.app", "worker", "--pool", "threads")
+    worker.wait_for("mailer.process.started")
+
+    event_id = running.publish(email="ada@example.com", new_role="ADMIN")
+
+    running.delivery(event_id, "sent")
+    assert worker.stop() == 0
+    assert len(smtp_sink.messages()) == 1
