@@ -560,7 +560,7 @@ class ShardLoop:
 
     def _drop_sink(self, held: Held) -> None:
         if held.sink is not None:
-            held.sink.close()
+            self._patience.submit(held.sink.close)  # behind a commit that may still be under way there
         held.sink = held.publisher = None
 
     def _drop_session(self) -> None:

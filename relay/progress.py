@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from relay.errors import HaltedError, ServerUnfitError, SinkUnavailableError
 from relay.lease import Installation
-from relay.topics import Topics
+from relay.topics import QUIET, Topics
 from relay.window import Progress, decode_progress
 
 _REQUEST = 10.0
@@ -57,7 +57,7 @@ class ProgressReader:
         """Make the clients; nothing is asked yet."""
         self._topic = installation.progress_topic
         self._shard = shard
-        common = {**options, "allow.auto.create.topics": False, "socket.timeout.ms": 5000}
+        common = {**options, **QUIET}
         self._admin = AdminClient(common)
         self._consumer = Consumer(
             {

@@ -10,6 +10,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -123,25 +124,31 @@ class KafkaSink:
     def produce(self, record: Record) -> None:
         """Hand one record to the client; raise RecordRefusedError if it does not take it."""
         topic, key, value, headers = record
-        while True:
-            try:
-                self._producer.produce(topic, value, key, headers=list(headers))
-            except BufferError:
-                self._producer.poll(0.1)  # back-pressure only
-            except KafkaException as error:
-                raise _refusal(error.args[0]) from None
-            except (TypeError, ValueError) as error:
-                raise RecordRefusedError(UNENCODABLE, f"the client cannot take the record: {error}") from None
-            else:
-                return
+        try:
+            while not self._taken(topic, value, key, headers=list(headers)):
+                pass
+        except KafkaException as error:
+            raise _refusal(error.args[0]) from None
+        except (TypeError, ValueError) as error:
+            raise RecordRefusedError(UNENCODABLE, f"the client cannot take the record: {error}") from None
 
     def produce_progress(self, key: bytes, value: bytes) -> None:
         """Hand the progress record to the client: the position becomes visible with the page, or not at all."""
         topic, partition = self._progress
         try:
-            self._producer.produce(topic, value, key, partition=partition)
-        except (BufferError, KafkaException) as error:
-            raise UncleanError(f"the progress record was not taken: {error}") from None
+            while not self._taken(topic, value, key, partition=partition):
+                pass
+        except KafkaException as error:
+            raise UncleanError(f"the progress record was not taken: {_text(error)}") from None
+
+    def _taken(self, topic: str, value: bytes, key: bytes, **where: Any) -> bool:
+        """Hand one record over; if the client's queue is full, make room and return False."""
+        try:
+            self._producer.produce(topic, value, key, **where)
+        except BufferError:
+            self._producer.poll(0.1)  # back-pressure only
+            return False
+        return True
 
     def commit(self, records: Mapping[int, Record]) -> Evidence:
         """End the transaction, and return what was seen; *records* tell whose a delivery error is."""
@@ -170,6 +177,8 @@ class KafkaSink:
         """Drop the producer with what it still holds."""
         self._producer.purge()
         self._producer.poll(0)
+        # Its callback refers to us: without this it would go on reconnecting until the garbage is collected.
+        del self._producer
 
     def _failed(self, error: KafkaError, message: Message) -> None:
         """Note a delivery error; successes are not reported."""

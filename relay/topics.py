@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # Seconds for one request to the cluster.
 _REQUEST = 10.0
+# Of clients beside the producer: what they have to say arrives as an error, and lines of their own would be no log lines.
+QUIET: Mapping[str, Any] = {"allow.auto.create.topics": False, "socket.timeout.ms": 5000, "log_level": 0}
 # How often we look for a topic that was just made, every 50 ms.
 _HEARING = 100
 # Kafka's own default for max.message.bytes, for topics whose settings we may not read.
@@ -49,7 +51,7 @@ class Topics:
 
     def __init__(self, options: Mapping[str, Any], plan: TopicPlan, telemetry: Telemetry) -> None:
         """Make the client; nothing is asked yet."""
-        self._admin = AdminClient({**options, "allow.auto.create.topics": False, "socket.timeout.ms": 5000})
+        self._admin = AdminClient({**options, **QUIET})
         self._plan = plan
         self._telemetry = telemetry
         self._limits: dict[str, int] = {}

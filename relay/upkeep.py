@@ -37,7 +37,6 @@ class Upkeep:
         self._keep = keep_seconds
         self._rows = rows
         self._interval = interval_seconds
-        self._session: Session | None = None
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
     def start(self) -> None:
@@ -57,23 +56,21 @@ class Upkeep:
             due = self._keep > 0 and time.monotonic() - pruned_at >= self._interval
             if due:
                 pruned_at = time.monotonic()
-            self._guarded(due=due)
-        if self._session is not None:
-            self._session.close()
+            try:
+                self._round(due=due)
+            except (RelayError, *DISCONNECTS) as error:
+                self._telemetry.emit("relay.upkeep.failed", reason=" ".join(str(error).split()))
 
-    def _guarded(self, *, due: bool) -> None:
-        """Do what is due; a failure is told, and costs the connection only."""
+    def _round(self, *, due: bool) -> None:
+        """Do what is due, on a connection of its own: PostgreSQL ends one that is silent between two rounds."""
+        session = self._open_session("upkeep")
         try:
-            self._session = self._session or self._open_session("upkeep")
             if self._metrics is not None:
-                self._metrics.refresh(self._session)
+                self._metrics.refresh(session)
             if due:
-                self._prune(self._session)
-        except (RelayError, *DISCONNECTS) as error:
-            self._telemetry.emit("relay.upkeep.failed", reason=" ".join(str(error).split()))
-            if self._session is not None:
-                self._session.close()
-            self._session = None
+                self._prune(session)
+        finally:
+            session.close()
 
     def _prune(self, session: Session) -> None:
         pruned = Retention(session, keep_seconds=self._keep, rows=self._rows).prune(self._stop.is_set)
