@@ -61,4 +61,4 @@ class EndpointError(ProcessError):
 
     def __str__(self) -> str:
         """Return the address, and why it is not ours."""
-        return f"cannot listen on {self.host}:{self.port} for /metrics: {self.problem}"
+        return f"cannot listen on {self.host}:{self.port}: {self.problem}"
