@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
 import pytest
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
-from psycopg import conninfo, sql
+from psycopg import sql
 
 from console.migrate import downgrade, upgrade
 from console.migration_files import statement
@@ -22,12 +23,12 @@ OPTIONS = {"init_extension": False, "wait_time_seconds": 0, "use_notify": True, 
 def mailer(database: str) -> Iterator[str]:
     """The address of the database for a login that is a member of outbox_mailer."""
     name = f"mailer_{uuid4().hex[:8]}"
-    parts = conninfo.conninfo_to_dict(database)
+    parts = urlsplit(database)
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
             sql.SQL("create role {} login password 'secret' in role outbox_mailer").format(sql.Identifier(name))
         )
-        yield f"pgmq://{name}:secret@{parts['host']}:{parts['port']}/{parts['dbname']}"
+        yield f"pgmq://{name}:secret@{parts.hostname}:{parts.port}{parts.path}"
         admin.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 
