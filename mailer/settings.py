@@ -98,7 +98,8 @@ class MailerSettings(ProcessSettings):
         description="How often to look for new topics; raise it on clusters with thousands of them.",
     )
     mailer_batch_records: int = Field(500, ge=1, le=10_000, description="Most records consumed in one transaction.")
-    mailer_processes: int = Field(2, ge=1, le=64, description="Processes of one worker.")
+    # One: what a killed worker leaves in doubt is one window. More mail goes out by more workers, or by more processes.
+    mailer_processes: int = Field(1, ge=1, le=64, description="Processes of one worker, each with a window of its own.")
     mailer_window: int = Field(
         8, ge=1, le=100, description="Mails that one process sends at a time; as many are in doubt when it is killed."
     )
