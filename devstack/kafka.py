@@ -108,6 +108,8 @@ class EmbeddedKafka:
         """Start the broker; one that runs is left alone."""
         if self.running:
             return
+        if self._process is not None:
+            self._process.close()  # it ended by itself, or somebody killed it
         self._process = GuardedProcess(self._command("Apache Kafka", "kafka.Kafka", str(self._settings)))
         self._process.wait_ready(self._answers, timeout_seconds=90)
 

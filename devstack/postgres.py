@@ -87,6 +87,11 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.running
 
     @property
+    def pid(self) -> int | None:
+        """Return the process id of the postmaster."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def psql(self) -> Path:
         """Return the psql that belongs to the server; not every installation has one."""
         return self._programs / "bin" / "psql"
@@ -95,6 +100,8 @@ class EmbeddedPostgres:
         """Start the server, the first time with a new data folder; one that runs is left alone."""
         if self.running:
             return
+        if self._process is not None:
+            self._process.close()  # it ended by itself, or somebody killed it
         if not (self._data / "data" / "PG_VERSION").exists():
             self._initialise()
         arguments = [self._program("postgres"), "-D", str(self._data / "data"), "-p", str(self.port)]

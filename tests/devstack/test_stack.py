@@ -148,6 +148,18 @@ def test_postgresql_keeps_address_and_committed_rows_over_a_crash_and_a_stop(ser
             assert connection.execute("select id from kept").fetchall() == [(1,)]
 
 
+def test_postgresql_that_somebody_killed_starts_again(server: EmbeddedPostgres) -> None:
+    with contextlib.closing(server):
+        server.start()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGQUIT)
+        wait_until(lambda: not server.running, timeout_seconds=20, what="the end of the server")
+
+        server.start()
+
+        psycopg.connect(server.dsn).close()
+
+
 def test_postgresql_asks_for_its_password_and_is_set_up_as_in_production(server: EmbeddedPostgres) -> None:
     with contextlib.closing(server):
         server.start()
