@@ -60,7 +60,14 @@ def lint(path: Path | None = None, *, only: str | None = None) -> tuple[Finding,
         return (Finding(root, 1, "library", f"cannot be read: {error.strerror}", "give a directory of mail folders"),)
     if not names:
         return (Finding(root, 1, "library", "has no mail", "make one with: outbox mail new NAME --event TYPE"),)
-    return tuple(sorted({finding for name in names for finding in _lint_mail(root, name)}))
+    mails = {finding for name in names for finding in _lint_mail(root, name)}
+    return tuple(sorted(mails if only else mails.union(_lint_base(root))))
+
+
+def _lint_base(root: Path) -> Iterator[Finding]:
+    """Find in the library's own frame what would be wrong with every mail."""
+    for path in sorted((root / "_base").rglob("*.html")):
+        yield from _lint_html(_File(path, path.read_text("utf-8")))
 
 
 def _lint_mail(root: Path, name: str) -> Iterator[Finding]:

@@ -205,6 +205,15 @@ def test_what_a_mail_client_will_not_load_is_found(mail: MailFiles, markup: str)
     assert ("greeting/body.html", 4, "remote-resource") in found(mail)
 
 
+def test_the_frame_that_mails_share_is_looked_at_too(mail: MailFiles) -> None:
+    (mail.root / "_base").mkdir()
+    (mail.root / "_base" / "parts.html").write_text(
+        '{% macro logo() %}\n<img src="https://example.com/a.png">{% endmacro %}'
+    )
+
+    assert found(mail) == {("_base/parts.html", 2, "image-alt")}
+
+
 def test_an_image_without_alt_is_found(mail: MailFiles) -> None:
     mail.replace("body.html", "Good day.", '<img src="https://example.com/a.png">')
 
