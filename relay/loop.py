@@ -476,8 +476,8 @@ class ShardLoop:
         self._m.checked_at = self._w.clock()
         if last.foreign or last.progress != held.publisher.progress:
             held.session.check(held.term)
-            got = last.progress and (last.progress.install, last.progress.epoch, last.progress.seq)
-            raise HaltedError(self.shard, f"the last progress record is not the one we committed: got {got}")
+            got = "one that no relay wrote" if last.foreign else last.progress
+            raise HaltedError(self.shard, f"expected the last progress record to be ours, got {got}")
         self._emit("relay.progress.checked")
 
     def _write_mirror(self, held: Held, *, force: bool) -> None:
@@ -519,11 +519,11 @@ class ShardLoop:
                 return Signal.CLEAN
             case Unclean(reason, suspects, code):
                 self._emit("relay.page.failed", seq=after.seq, reason=reason, suspects=len(suspects), code=code)
+                for topic in {record.topic for record in records.values()}:
+                    self._w.topics.forget(topic)  # one may have been deleted, or have another limit now
                 if not suspects:
                     raise UncleanError(reason)
                 held.isolation.suspect(piece, {row: RecordRefusedError(code or 0, reason) for row in suspects})
-                for topic in {records[row].topic for row in suspects}:
-                    self._w.topics.forget(topic)
                 return Signal.UNCLEAN
 
     def _give_up(self, isolation: Isolation, piece: Slice, publisher: Publisher) -> None:

@@ -90,7 +90,8 @@ class KafkaSink:
         }
         settings = {**own, **options, **GUARDED, "transactional.id": transactional_id}
         try:
-            self._producer = Producer({**settings, "on_delivery": self._failed}, logger=logger)
+            callbacks = {"on_delivery": self._failed, "error_cb": self._errored}
+            self._producer = Producer({**settings, **callbacks}, logger=logger)
         except KafkaException as error:
             raise SinkUnavailableError(_text(error)) from None
 
@@ -141,7 +142,7 @@ class KafkaSink:
         except KafkaException as error:
             raise UncleanError(f"the progress record was not taken: {_text(error)}") from None
 
-    def _taken(self, topic: str, value: bytes, key: bytes, **where: Any) -> bool:
+    def _taken(self, topic: str, value: bytes, key: bytes, **where: Any) -> bool:  # noqa: ANN401  # the driver's own arguments
         """Hand one record over; if the client's queue is full, make room and return False."""
         try:
             self._producer.produce(topic, value, key, **where)
@@ -184,6 +185,10 @@ class KafkaSink:
         """Note a delivery error; successes are not reported."""
         if error is not None:
             self._failures.append((error.code(), message))
+
+    def _errored(self, error: KafkaError) -> None:
+        """Tell of an error of the client. Without this a fatal one would be raised by whatever polls next."""
+        self._telemetry.emit("relay.kafka.warned", message=f"{error.name()}: {error.str()}")
 
     def _blame(self, records: Mapping[int, Record]) -> tuple[tuple[int, frozenset[int]], ...]:
         """Return each delivery error's code with the rows it may belong to: those with that topic, key and value."""

@@ -16,10 +16,12 @@ T = TypeVar("T")
 
 # Seconds for one request to the cluster.
 _REQUEST = 10.0
-# Of clients beside the producer: what they have to say arrives as an error, and lines of their own would be no log lines.
+# Of clients beside the producer: what they have to say arrives as an error; lines of their own would be no log lines.
 QUIET: Mapping[str, Any] = {"allow.auto.create.topics": False, "socket.timeout.ms": 5000, "log_level": 0}
 # How often we look for a topic that was just made, every 50 ms.
 _HEARING = 100
+# The same for a topic that we may not make: another broker may not have heard of it yet.
+_MISSING = 20
 # Kafka's own default for max.message.bytes, for topics whose settings we may not read.
 DEFAULT_MAX_BYTES = 1_048_588
 # The largest batch we let grow, whatever a topic takes; librdkafka's own default.
@@ -55,6 +57,8 @@ class Topics:
         self._plan = plan
         self._telemetry = telemetry
         self._limits: dict[str, int] = {}
+        self._doubtful: set[str] = set()
+        self._missing: set[str] = set()
 
     def ping(self) -> int:
         """Return how many brokers answer; raise SinkUnavailableError if none does."""
@@ -62,11 +66,11 @@ class Topics:
 
     def known(self, topic: str) -> bool:
         """Return whether *topic* was found to exist."""
-        return topic in self._limits
+        return topic in self._limits and topic not in self._doubtful
 
     def forget(self, topic: str) -> None:
-        """Ask again about *topic*: something about it may have changed."""
-        self._limits.pop(topic, None)
+        """Ask again about *topic*: something about it may have changed. Its limit holds until then."""
+        self._doubtful.add(topic)
 
     @property
     def largest(self) -> int:
@@ -80,7 +84,7 @@ class Topics:
 
     def ensure(self, topic: str) -> None:
         """Have *topic* exist, by making it if we may; raise RecordRefusedError if it cannot be published to."""
-        if topic in self._limits:
+        if self.known(topic):
             return
         facts = self.describe(topic)
         if facts is None:
@@ -91,6 +95,7 @@ class Topics:
             self.create(topic)
             facts = self.described(topic)
         self._limits[topic] = int(facts.settings.get("max.message.bytes", DEFAULT_MAX_BYTES))
+        self._doubtful.discard(topic)
 
     def describe(self, topic: str) -> TopicFacts | None:
         """Return what *topic* is like; None if it does not exist; raise RecordRefusedError if it never can."""
@@ -104,6 +109,20 @@ class Topics:
             raise SinkUnavailableError(f"topic {topic!r}: {found.error.str()}")
         replication = max((len(partition.replicas) for partition in found.partitions.values()), default=0)
         return TopicFacts(len(found.partitions), replication, self._settings(topic))
+
+    def _created(self, topic: str) -> TopicFacts:
+        self.create(topic)
+        return self.described(topic)
+
+    def _awaited(self, topic: str) -> TopicFacts:
+        """Return what *topic* is like, if a broker hears of it within a second; the next time we ask only once."""
+        for _ in range(1 if topic in self._missing else _MISSING):
+            if (facts := self.describe(topic)) is not None:
+                self._missing.discard(topic)
+                return facts
+            self._admin.poll(0.05)
+        self._missing.add(topic)
+        raise RecordRefusedError(UNKNOWN_TOPIC, f"topic {topic!r} does not exist, and the relay may not create it")
 
     def described(self, topic: str) -> TopicFacts:
         """Return what *topic* is like, which was just made; brokers hear of it a moment later."""

@@ -9,7 +9,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Final
 
@@ -126,10 +126,8 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 
 def _shut(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # it was shut already
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it was shut already
     connection.close()
 
 

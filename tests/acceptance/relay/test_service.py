@@ -9,7 +9,7 @@ import psycopg
 from devstack import providers
 from devstack.processes import free_port
 from tests.acceptance.relay.conftest import Insert
-from tests.support.checker import check
+from tests.support.checker import check, read_committed
 from tests.support.relays import Relays
 from tests.support.topics import TopicAdmin
 from tests.support.waiting import wait_until
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 def get(port: int, path: str) -> tuple[int, str]:
     """Return status and body."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:  # noqa: S310  # ours
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -28,7 +28,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def test_confirmed_events_are_deleted_with_age_and_the_relay_goes_on(
-    database: str, kafka: providers.Kafka, relays: Relays, insert: Insert
+    database: str, relays: Relays, insert: Insert
 ) -> None:
     relay = relays.start(
         "run", settings={"relay_retention_days": "0.000001", "relay_retention_interval_seconds": "0.3"}
@@ -48,9 +48,7 @@ def test_confirmed_events_are_deleted_with_age_and_the_relay_goes_on(
     relays.drain()
 
 
-def test_metrics_and_readiness_tell_how_it_stands(
-    database: str, kafka: providers.Kafka, relays: Relays, insert: Insert
-) -> None:
+def test_metrics_and_readiness_tell_how_it_stands(relays: Relays, insert: Insert) -> None:
     port, other = free_port(), free_port()
     insert(7)
     insert(1, key="sick", topic="not a topic")
@@ -93,3 +91,20 @@ def test_a_blocked_shard_says_so_and_goes_on_once_its_event_can_be_published(
     relay.send(signal.SIGTERM)
     assert relay.wait() == 0
     assert len(check(database, kafka.bootstrap).published) == 3
+
+
+def test_a_topic_that_is_deleted_under_way_is_made_again(
+    kafka: providers.Kafka, relays: Relays, insert: Insert, aggregate_type: str
+) -> None:
+    topic = f"outbox.event.{aggregate_type}"
+    insert(3)
+    relay = relays.start("run")
+    relay.wait_for("relay.window.finished")
+    admin = TopicAdmin(kafka.bootstrap)
+    admin.delete(topic)
+    wait_until(lambda: topic not in admin.topics(), timeout_seconds=10, what="the topic to be gone")
+
+    insert(3)
+
+    relay.wait_for("relay.window.finished", count=2, timeout_seconds=40)
+    assert len(read_committed(kafka.bootstrap, [topic])) == 3
