@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, Cursor, errors
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from outbox import statements
@@ -151,6 +152,8 @@ class Session:
 
     def unlock(self, shard: int) -> None:
         """Give the lease back, so that another relay need not wait for the connection to close."""
+        if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            return  # a barrier may wait for a standby for ever; behind it, we would not end either
         with contextlib.suppress(psycopg.Error):
             self.one("unlock", space=LOCK_SPACE, shard=shard)
 

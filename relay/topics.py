@@ -88,12 +88,7 @@ class Topics:
             return
         facts = self.describe(topic)
         if facts is None:
-            if not self._plan.create:
-                raise RecordRefusedError(
-                    UNKNOWN_TOPIC, f"topic {topic!r} does not exist, and the relay may not create it"
-                )
-            self.create(topic)
-            facts = self.described(topic)
+            facts = self._created(topic) if self._plan.create else self._awaited(topic)
         self._limits[topic] = int(facts.settings.get("max.message.bytes", DEFAULT_MAX_BYTES))
         self._doubtful.discard(topic)
 
