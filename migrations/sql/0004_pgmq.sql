@@ -20,7 +20,8 @@
 do $guard$
 begin
   if to_regnamespace('pgmq') is not null then
-    raise notice 'schema pgmq exists and is left alone; its owner gives outbox_mailer what kombu needs there';
+    raise warning 'schema pgmq exists and is left alone'
+      using hint = 'its owner gives the role outbox_mailer what kombu needs there, or the mailer another broker';
     return;
   end if;
   execute $pgmq$
