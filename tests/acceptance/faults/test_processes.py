@@ -1,0 +1,159 @@
+"""Relay processes that are many, are paused, killed, or asked to end; and a broker that is killed under them."""
+
+import random
+import signal
+
+import psycopg
+import pytest
+
+from tests.acceptance.faults.conftest import Verify, Writing
+from tests.support.kafka_network import ProxiedKafka
+from tests.support.relays import Relays
+from tests.support.waiting import wait_until
+
+SMALL_PAGES = {"relay_page_rows": 50}
+# idle_session_timeout of a relay is 10 s, Kafka's transaction.timeout.ms 15 s.
+PAST_THE_SILENCE = 25
+
+
+def kill_at_random(relays: Relays, *, kills: int, seed: int) -> None:
+    """Kill a relay *kills* times, each after a random number of the events that it tells of."""
+    chance = random.Random(seed)
+    for _ in range(kills):
+        relay = relays.start("run", settings=SMALL_PAGES)
+        events = chance.randrange(5, 150)
+        wait_until(lambda: len(relay.events()) >= events, timeout_seconds=40, what=f"{events} events")  # noqa: B023
+        relay.end()
+
+
+def test_relays_killed_at_random(relays: Relays, hosts: Writing, verify: Verify) -> None:
+    with hosts():
+        kill_at_random(relays, kills=5, seed=1)
+    verify()
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [11, 12])
+def test_relays_killed_at_random_twenty_times(seed: int, relays: Relays, hosts: Writing, verify: Verify) -> None:
+    with hosts(seed=seed):
+        kill_at_random(relays, kills=20, seed=seed)
+    verify()
+
+
+def test_ten_relays_at_once_and_whoever_publishes_is_killed(relays: Relays, hosts: Writing, verify: Verify) -> None:
+    with hosts():
+        started = [relays.start("run", settings=SMALL_PAGES) for _ in range(10)]
+        for _ in range(3):
+            publishing = wait_until(
+                lambda: next((r for r in started if r.events("relay.page.committed")), None),  # noqa: B023
+                timeout_seconds=60,
+                what="one of them to publish",
+            )
+            publishing.end()
+            started.remove(publishing)
+        for relay in started:
+            relay.send(signal.SIGTERM)
+        assert [relay.wait() for relay in started] == [0] * 7
+    verify()
+
+
+ZOMBIE_PLACES = (
+    "relay.lease.checked:1",
+    "relay.transaction.begun:5",
+    "relay.barrier.written:5",
+    "relay.commit.started:5",
+    "relay.page.committed:5",
+)
+
+
+@pytest.mark.parametrize("place", [ZOMBIE_PLACES[0], ZOMBIE_PLACES[3]])
+def test_a_relay_that_was_paused_publishes_nothing_beside_its_successor(
+    place: str, relays: Relays, hosts: Writing, verify: Verify
+) -> None:
+    wake_a_zombie(place, relays, hosts, verify)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("place", [ZOMBIE_PLACES[1], ZOMBIE_PLACES[2], ZOMBIE_PLACES[4]])
+def test_a_relay_that_was_paused_elsewhere_publishes_nothing_beside_its_successor(
+    place: str, relays: Relays, hosts: Writing, verify: Verify
+) -> None:
+    wake_a_zombie(place, relays, hosts, verify)
+
+
+def wake_a_zombie(place: str, relays: Relays, hosts: Writing, verify: Verify) -> None:
+    with hosts():
+        zombie = relays.start("run", pause_at=place, settings=SMALL_PAGES)
+        zombie.wait_for(place.partition(":")[0], count=int(place.partition(":")[2]))
+        successor = relays.start("run", settings=SMALL_PAGES)
+        successor.wait_for("relay.page.committed", count=5, timeout_seconds=PAST_THE_SILENCE)
+        committed = len(zombie.events("relay.page.committed"))
+        zombie.send(signal.SIGCONT)
+        zombie.wait_for("relay.lease.refused", timeout_seconds=30)
+        pages = len(successor.events("relay.page.committed"))
+        successor.wait_for("relay.page.committed", count=pages + 5, timeout_seconds=30)
+        assert len(zombie.events("relay.page.committed")) <= committed + 1
+        for relay in (zombie, successor):
+            relay.send(signal.SIGTERM)
+        assert (zombie.wait(), successor.wait()) == (0, 0)
+    verify()
+
+
+def test_a_relay_that_is_asked_to_end_within_a_large_page(
+    database: str, aggregate_type: str, relays: Relays, verify: Verify
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "insert into outbox.event (aggregate_type, aggregate_id, type, payload)"
+            " select %s, (n %% 100)::text, 'thing.happened', json_build_object('pad', repeat('x', 3000))"
+            " from generate_series(1, 20000) as n",
+            (aggregate_type,),
+        )
+    for place in ("relay.barrier.sent", "relay.page.produced", "relay.commit.started"):
+        relay = relays.start("run", settings={"relay_page_rows": 10000, "relay_page_bytes": 100_000_000})
+        relay.wait_for(place, count=2)
+        relay.send(signal.SIGTERM)
+        assert relay.wait(timeout_seconds=10) == 0, relay.output
+    verify()
+
+
+def test_drains_beside_a_service(relays: Relays, hosts: Writing, verify: Verify) -> None:
+    with hosts():
+        service = relays.start("run", settings=SMALL_PAGES)
+        for _ in range(2):
+            drains = [relays.start("drain", settings=SMALL_PAGES) for _ in range(3)]
+            assert [drain.wait() for drain in drains] == [0, 0, 0]
+        service.end()
+        drains = [relays.start("drain", settings=SMALL_PAGES) for _ in range(4)]
+        assert [drain.wait() for drain in drains] == [0, 0, 0, 0]
+    verify()
+
+
+def kill_the_broker(times: int, broker: ProxiedKafka, relays: Relays, hosts: Writing, verify: Verify) -> None:
+    with hosts():
+        relay = relays.start("run", settings=SMALL_PAGES)
+        for _ in range(times):
+            pages = len(relay.events("relay.page.committed"))
+            relay.wait_for("relay.page.committed", count=pages + 20, timeout_seconds=60)
+            broker.crash()
+            broker.start()
+        pages = len(relay.events("relay.page.committed"))
+        relay.wait_for("relay.page.committed", count=pages + 5, timeout_seconds=60)
+        relay.send(signal.SIGTERM)
+        assert relay.wait() == 0, relay.output
+    verify()
+
+
+def test_the_broker_is_killed_under_load(
+    broker: ProxiedKafka, relays: Relays, hosts: Writing, verify: Verify
+) -> None:
+    kill_the_broker(1, broker, relays, hosts, verify)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_the_broker_is_killed_under_load_again_and_again(
+    broker: ProxiedKafka, relays: Relays, hosts: Writing, verify: Verify
+) -> None:
+    kill_the_broker(6, broker, relays, hosts, verify)

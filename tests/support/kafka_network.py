@@ -1,0 +1,270 @@
+"""A network between clients and one broker that understands Kafka's frames, and does to them what networks do.
+
+The broker advertises the proxy's address on a listener of its own (`ProxiedKafka`), so clients that start at the proxy
+stay with it. A fault is given by API key and count: a request or an answer that is lost, a connection that is reset,
+a request that arrives late, on another connection, after the client has sent it again.
+"""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Self
+
+from devstack.kafka import EmbeddedKafka
+from devstack.processes import free_port
+
+_CONNECT = 5.0
+
+
+class Api(IntEnum):
+    """Kafka's numbers of the requests that a transaction is made of."""
+
+    PRODUCE = 0
+    FIND_COORDINATOR = 10
+    INIT_PRODUCER_ID = 22
+    ADD_PARTITIONS_TO_TXN = 24
+    END_TXN = 26
+
+
+class Action(Enum):
+    """What happens to a request, or to its answer."""
+
+    LOSE_REQUEST = "lose-request"  # the broker never sees it; the client waits until its timeout
+    LOSE_ANSWER = "lose-answer"  # the broker did it; the client waits until its timeout
+    RESET_REQUEST = "reset-request"  # the connection breaks before the broker sees it
+    RESET_ANSWER = "reset-answer"  # the broker did it, and the connection breaks instead of the answer
+    HOLD_REQUEST = "hold-request"  # it arrives `seconds` later, on another connection; the client waits
+    HOLD_AND_RESET = "hold-and-reset"  # the same, and the client finds the connection broken and tries again
+    HOLD_ANSWER = "hold-answer"  # the answer arrives `seconds` later
+
+
+_ON_ANSWERS = frozenset({Action.LOSE_ANSWER, Action.RESET_ANSWER, Action.HOLD_ANSWER})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to *times* requests of one API, after the first *after* of them."""
+
+    api: Api
+    action: Action
+    times: int = 1
+    after: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Injected:
+    """A fault that is about to happen, or has: `fired` counts."""
+
+    fault: Fault
+    matched: int = field(default=0)
+    fired: int = field(default=0)
+
+    def take(self) -> bool:
+        """Return whether this request is one that it happens to."""
+        self.matched += 1
+        if self.matched <= self.fault.after or self.over:
+            return False
+        self.fired += 1
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Return whether it has happened as often as it should."""
+        return self.fired >= self.fault.times
+
+
+class KafkaNetwork:
+    """Listens on `bootstrap`, and passes everything on to the broker, but for the faults injected."""
+
+    def __init__(self, upstream: int) -> None:
+        """Listen; the broker is, or will be, at port *upstream*."""
+        self._upstream = upstream
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.bootstrap = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.seen: Counter[int] = Counter()
+        self.late: list[bytes] = []  # the answers to what was delivered late
+        self._injected: list[Injected] = []
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        threading.Thread(target=self._accept, name="kafka-network", daemon=True).start()
+
+    def inject(self, fault: Fault) -> Injected:
+        """Have *fault* happen from now on, and return what counts it."""
+        injected = Injected(fault)
+        with self._lock:
+            self._injected.append(injected)
+        return injected
+
+    def calm(self) -> None:
+        """Have no more faults happen."""
+        with self._lock:
+            self._injected.clear()
+
+    def close(self) -> None:
+        """Stop listening, and break every connection."""
+        shut(self._listener)
+        for one in list(self._sockets):
+            shut(one)
+
+    def fault_for(self, api: int) -> Fault | None:
+        """Return the fault that happens to this request of *api*."""
+        with self._lock:
+            self.seen[api] += 1
+            return next((one.fault for one in self._injected if one.fault.api == api and one.take()), None)
+
+    def deliver_later(self, frame: bytes, seconds: float) -> None:
+        """Send *frame* to the broker in *seconds*, on a connection of its own."""
+        later(seconds, lambda: self._deliver(frame))
+
+    def _deliver(self, frame: bytes) -> None:
+        with contextlib.suppress(OSError), self._connect() as broker:
+            broker.sendall(frame)
+            if (answer := read_frame(broker)) is not None:
+                self.late.append(answer)
+
+    def _connect(self) -> socket.socket:
+        found = socket.create_connection(("127.0.0.1", self._upstream), timeout=_CONNECT)
+        found.settimeout(None)
+        return found
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                broker = self._connect()
+            except OSError:
+                shut(client)
+                continue
+            self._sockets |= {client, broker}
+            connection = _Connection(self, client, broker)
+            for loop in (connection.requests, connection.answers):
+                threading.Thread(target=self._run, args=(loop, client, broker), daemon=True).start()
+
+    def _run(self, loop: Callable[[], None], client: socket.socket, broker: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            loop()
+        self._sockets -= {client, broker}
+        shut(client)
+        shut(broker)
+
+
+class _Connection:
+    """One client, its connection to the broker, and which requests' answers something happens to."""
+
+    def __init__(self, network: KafkaNetwork, client: socket.socket, broker: socket.socket) -> None:
+        for one in (client, broker):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._network = network
+        self._client = client
+        self._broker = broker
+        self._waiting: dict[int, Fault] = {}
+
+    def requests(self) -> None:
+        """Pass requests on until the connection ends."""
+        while (frame := read_frame(self._client)) is not None:
+            api, _version, correlation = struct.unpack_from(">hhi", frame, 4)
+            fault = self._network.fault_for(api)
+            if fault is None or fault.action in _ON_ANSWERS:
+                if fault is not None:
+                    self._waiting[correlation] = fault
+                self._broker.sendall(frame)
+                continue
+            if fault.action in (Action.HOLD_REQUEST, Action.HOLD_AND_RESET):
+                self._network.deliver_later(frame, fault.seconds)
+            if fault.action in (Action.RESET_REQUEST, Action.HOLD_AND_RESET):
+                return
+
+    def answers(self) -> None:
+        """Pass answers on until the connection ends."""
+        while (frame := read_frame(self._broker)) is not None:
+            (correlation,) = struct.unpack_from(">i", frame, 4)
+            fault = self._waiting.pop(correlation, None)
+            if fault is None:
+                self._client.sendall(frame)
+            elif fault.action is Action.RESET_ANSWER:
+                return
+            elif fault.action is Action.HOLD_ANSWER:
+                self._answer_later(frame, fault.seconds)
+
+    def _answer_later(self, frame: bytes, seconds: float) -> None:
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                self._client.sendall(frame)
+
+        later(seconds, answer)
+
+
+def later(seconds: float, call: Callable[[], None]) -> None:
+    """Run *call* in *seconds*."""
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+
+
+def shut(connection: socket.socket) -> None:
+    """Break a connection, also for the thread that waits on it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        connection.close()
+
+
+def read_frame(connection: socket.socket) -> bytes | None:
+    """Return the next frame with its length before it; None at the end of the connection."""
+    head = read_exactly(connection, 4)
+    if head is None:
+        return None
+    body = read_exactly(connection, int.from_bytes(head))
+    return None if body is None else head + body
+
+
+def read_exactly(connection: socket.socket, count: int) -> bytes | None:
+    """Return *count* bytes; None if the connection ends before."""
+    found = bytearray()
+    while len(found) < count:
+        chunk = connection.recv(min(count - len(found), 1 << 20))
+        if not chunk:
+            return None
+        found += chunk
+    return bytes(found)
+
+
+class ProxiedKafka(EmbeddedKafka):
+    """A broker with a second way in, which leads through `network`; the first is `bootstrap`, without faults."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare the broker, and a listener that advertises the proxy's address."""
+        super().__init__(folder)
+        port = free_port()
+        self.network = KafkaNetwork(port)
+        more = {
+            "listeners": f"PROXIED://127.0.0.1:{port}",
+            "advertised.listeners": f"PROXIED://{self.network.bootstrap}",
+            "listener.security.protocol.map": "PROXIED:PLAINTEXT",
+        }
+        settings = [line.partition("=") for line in self._settings.read_text().splitlines()]
+        self._settings.write_text(
+            "".join(f"{name}={value},{more[name]}\n" if name in more else f"{name}={value}\n" for name, _, value in settings)
+        )
+
+    @classmethod
+    def started(cls, folder: Path) -> Self:
+        """Return a running broker."""
+        broker = cls(folder)
+        broker.start()
+        return broker
+
+    def close(self) -> None:
+        """Stop both for good."""
+        super().close()
+        self.network.close()
