@@ -3,6 +3,7 @@
 This module reads the environment when it is imported, because Celery imports it; no other module of the mailer does.
 """
 
+import logging
 import os
 import threading
 import warnings
@@ -11,7 +12,7 @@ from uuid import UUID
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from mailer.broker import DRAIN, make_app, publisher
+from mailer.broker import DRAIN, declare_dead_queue, make_app, publisher
 from mailer.rendering import Library
 from mailer.settings import MailerSettings
 from mailer.telemetry import logger
@@ -45,6 +46,8 @@ def drain(lane: str, permit: str) -> None:
 def _configure_logs(**_: object) -> None:
     """Log as every other process of ours does: Celery configures nothing itself once this is connected."""
     logs.configure(log_format=settings.log_format, log_level=settings.log_level)
+    # Warns at each start that tasks with an ETA would block a worker of quorum queues: ours have none.
+    logging.getLogger("kombu.transport.native_delayed_delivery").setLevel(logging.ERROR)
 
 
 @signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator] # as above
@@ -61,4 +64,5 @@ def _end(**_: object) -> None:
 
 @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator] # as above
 def _tell_ready(**_: object) -> None:
+    declare_dead_queue(app)
     logger().info("mailer.process.started", process="worker", processes=settings.mailer_processes)

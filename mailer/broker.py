@@ -20,6 +20,7 @@ DEAD_QUEUE = "outbox_mail_dead"
 DRAIN = "mailer.drain"
 # The hard limit ends a process that hangs before another worker may claim what it holds.
 _LIMIT_WITHIN_LEASE = 0.9
+_DEAD_PERMITS_KEPT = 1000
 # Seconds. A permit that was taken comes back only after the worker that took it has certainly ended.
 _VISIBILITY_MARGIN = 60
 
@@ -66,6 +67,19 @@ def publisher(app: Celery) -> Publish:
         app.send_task(DRAIN, args=(lane, str(permit)), queue=QUEUE, ignore_result=True)
 
     return publish
+
+
+def declare_dead_queue(app: Celery) -> None:
+    """Make the queue for permits that RabbitMQ gives up, for a person to look at; other brokers have none.
+
+    Not one of the application's own queues, for workers consume those. Losing what is in it costs nothing: the sweeper
+    has long issued other permits.
+    """
+    if kind_of(app.conf.broker_url) == "amqp":
+        with app.connection_for_write() as connection:
+            arguments = {"x-queue-type": "quorum", "x-max-length": _DEAD_PERMITS_KEPT}
+            dead = Queue(DEAD_QUEUE, queue_arguments=arguments)  # type: ignore[no-untyped-call] # kombu publishes no types
+            dead.bind(connection.default_channel).declare()  # type: ignore[no-untyped-call] # as above
 
 
 def _queue(kind: str) -> Queue:
