@@ -90,7 +90,7 @@ def offline_sql(*, start: str = "base", to: str = "head", transactions: bool = T
     output = io.StringIO()
     config = _config()
     config.attributes |= {"output": output, "transactions": transactions, "from_empty": start == "base"}
-    with _known_revisions():
+    with _worded():
         command.upgrade(config, to if start == "base" else f"{start}:{to}", sql=True)
     return output.getvalue()
 
@@ -111,7 +111,7 @@ def state_of(connection: Connection) -> SchemaState:
 def connected(dsn: str, *, to_change: Patience | None = None) -> Iterator[Connection]:
     """Yield a connection of SQLAlchemy to *dsn*; *to_change* holds the lock of migrations until the end."""
     engine = create_engine("postgresql+psycopg://", creator=lambda: _open(dsn, to_change=to_change), poolclass=NullPool)
-    with warnings.catch_warnings(), engine.connect() as connection, _known_revisions():
+    with warnings.catch_warnings(), engine.connect() as connection, _worded():
         # 14 to 18 are tested; SQLAlchemy warns about servers that it does not know yet.
         warnings.filterwarnings("ignore", message="Unrecognized server version")
         yield connection
@@ -124,13 +124,17 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 @contextmanager
-def _known_revisions() -> Iterator[None]:
-    """Word what alembic says of a revision that it does not find."""
+def _worded() -> Iterator[None]:
+    """Word what alembic says of a revision that it does not find, and PostgreSQL of a right that is lacking."""
     try:
         yield
     except CommandError as error:
         newest = ScriptDirectory.from_config(_config()).get_current_head() or "base"
         raise UnknownRevisionError(str(error).rpartition(" ")[2].strip("'"), newest) from error
+    except DBAPIError as error:
+        if isinstance(error.orig, errors.InsufficientPrivilege):
+            raise _refused(error.orig) from error
+        raise
 
 
 def _open(dsn: str, *, to_change: Patience | None) -> psycopg.Connection:
@@ -178,8 +182,6 @@ def _patiently(step: Callable[[], Result], patience: Patience) -> Result:
             return step()
         except (DBAPIError, psycopg.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            if isinstance(cause, errors.InsufficientPrivilege):
-                raise _refused(cause) from error
             if not isinstance(cause, errors.LockNotAvailable | errors.DeadlockDetected):
                 raise
             if not left:

@@ -124,6 +124,14 @@ def test_who_may_not_create_a_schema_is_told_so(empty_database: str) -> None:
         upgrade(dsn)
 
 
+def test_who_may_not_look_is_told_so(database: str) -> None:
+    with (
+        _login(database, "connect") as dsn,
+        pytest.raises(MayNotMigrateError, match="permission denied for schema outbox"),
+    ):
+        state(dsn)
+
+
 def test_roles_that_may_not_be_created_are_warned_about(empty_database: str) -> None:
     absent = f"absent_{uuid4().hex[:8]}"
     heard: list[str | None] = []
