@@ -4,8 +4,9 @@
 """
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -78,11 +79,12 @@ def plugins() -> Iterator[EntryPoint]:
 def attach(app: typer.Typer, *, chosen: str | None, complete: bool) -> None:
     """Add every part to *app*: the *chosen* one whole, the others by name and help, or all whole when *complete*."""
     for part in OWN:
-        whole = part.load() if part.name == chosen else _loaded(part) if complete else None
+        whole = part.load() if part.name == chosen else _tried(part.load) if complete else None
         _add(app, name=part.name, whole=whole, help_text=part.help)
     for entry in plugins():
         dist = entry.dist.name if entry.dist else "another distribution"
-        whole = _plugin(entry) if complete or entry.name == chosen else None
+        load = partial(_plugin, entry)
+        whole = load() if entry.name == chosen else _tried(load) if complete else None
         _add(app, name=entry.name, whole=whole, help_text=_PLUGIN_HELP.get(entry.name, f"Added by {dist}."))
 
 
@@ -109,9 +111,9 @@ def _never_called() -> None:
     """Stand in the list of commands for a part that was not called."""
 
 
-def _loaded(part: Part) -> object:
+def _tried(load: Callable[[], object]) -> object:
     try:
-        return part.load()
+        return load()
     except (ConsoleError, ImportError):
         return None  # completion offers the name; calling it says what is wrong
 
