@@ -112,7 +112,10 @@ class Handler:
 class Connection(SMTP):
     """One client's connection. aiosmtpd has no hook for the DATA command, and none for connections."""
 
-    def __init__(self, handler: Handler, *, options: Options, traffic: Traffic) -> None:
+    def __init__(
+        self, handler: Handler, *, options: Options, traffic: Traffic, transports: set[asyncio.BaseTransport]
+    ) -> None:
+        """Serve one client; while it is there, its transport is among *transports*."""
         super().__init__(
             handler,
             hostname=HOST_NAME,
@@ -126,20 +129,23 @@ class Connection(SMTP):
         )
         self._asking = handler
         self._traffic = traffic
-        self._counted = False
+        self._transports = transports
+        self._first: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection; STARTTLS comes here a second time."""
-        if not self._counted:
-            self._counted = True
+        if self._first is None:
+            self._first = transport
+            self._transports.add(transport)
             self._traffic.count("open")
             self._traffic.count("connections")
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Count the connection's end."""
-        if self._counted:
-            self._counted = False
+        if self._first is not None:
+            self._transports.discard(self._first)
+            self._first = None
             self._traffic.count("open", -1)
         super().connection_lost(error)
 

@@ -28,6 +28,7 @@ class Sink:
         self.mailbox = Mailbox(capacity_bytes=self._options.capacity_bytes)
         self.replies = Script()
         self.traffic = Traffic()
+        self._open: set[asyncio.BaseTransport] = set()
         self._http_port = http_port
         self._http: tuple[uvicorn.Server, asyncio.Task[None], int] | None = None
         self._loop = asyncio.new_event_loop()
@@ -82,10 +83,10 @@ class Sink:
         self.replies.clear()
 
     def pause(self) -> None:
-        """Refuse connections, as a server that is down does; open ones go on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        """Be away as a server that is down: refuse connections, and end those that are open."""
+        server, self._server = self._server, None
+        if server is not None:
+            self._call(self._hang_up(server))
 
     def resume(self) -> None:
         """Take connections again, on the same port."""
@@ -114,7 +115,10 @@ class Sink:
             login_required=bool(self._options.logins),
         )
         return await self._loop.create_server(
-            lambda: Connection(handler, options=self._options, traffic=self.traffic), self.host, self._port, backlog=512
+            lambda: Connection(handler, options=self._options, traffic=self.traffic, transports=self._open),
+            self.host,
+            self._port,
+            backlog=512,
         )
 
     async def _serve_pages(self) -> tuple[uvicorn.Server, asyncio.Task[None], int]:
@@ -124,8 +128,14 @@ class Sink:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         return server, task, int(listener.getsockname()[1])
 
+    async def _hang_up(self, server: asyncio.Server) -> None:
+        server.close()
+        for transport in list(self._open):
+            transport.close()
+
     async def _shut(self) -> None:
-        self._loop.call_soon(self.pause)
+        if self._server is not None:
+            await self._hang_up(self._server)
         if self._http is not None:
             server, task, _ = self._http
             server.should_exit = True

@@ -197,10 +197,13 @@ def test_a_full_sink_says_so_and_loses_nothing() -> None:
         assert len(sink.messages()) == 1
 
 
-def test_a_paused_sink_refuses_connections_and_comes_back_on_the_same_port(smtp_sink: Sink) -> None:
+def test_a_paused_sink_ends_and_refuses_connections_and_comes_back_on_the_same_port(smtp_sink: Sink) -> None:
     port = smtp_sink.port
 
-    smtp_sink.pause()
+    with smtplib.SMTP(smtp_sink.host, smtp_sink.port, timeout=10) as idle:
+        smtp_sink.pause()
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            idle.noop()
     with pytest.raises(ConnectionRefusedError):
         send(smtp_sink)
     smtp_sink.resume()
