@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from console.errors import ForbiddenError, NotMigratedError, RefusedError
 from outbox import statements
-from runtime.connecting import connect
+from runtime.connecting import connect, database_unavailable
 from runtime.dsn import SecretDsn
 
 APPLICATION = "outbox console"
@@ -85,6 +85,8 @@ def worded(dsn: SecretDsn, *, user: str) -> Iterator[None]:
         slow = RefusedError(f"the database gave up: {_said(error)}")
         slow.add_note("ask for less, or look with `outbox status` at what holds things up")
         raise slow from None
+    except psycopg.OperationalError as error:
+        raise database_unavailable(dsn, error) from None
     except psycopg.Error as error:
         if not _is_ours(error):
             raise

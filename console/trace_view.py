@@ -47,6 +47,8 @@ def _committed(trace: Trace) -> Iterator[Text]:
         f"{moment(event['created_at'])}, {event['type']} of {event['aggregate_type']}:{event['aggregate_id']}",
     )
     yield _step("committed", f"by transaction {event['tx']}, row {event['row_id']}, shard {event['shard']}")
+    if event["redriven_from"]:
+        yield _step("redriven", f"from event {event['redriven_from']}")
     if event["traceparent"]:
         yield _step("traceparent", event["traceparent"])
     if trace.window:

@@ -36,7 +36,6 @@ def _broker(around: Surroundings) -> Finding:
     try:
         with make_app(around.mailer).connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS, interval_start=0.1)
-            connection.default_channel.queue_declare(queue="outbox_mail", passive=True) if kind == "amqp" else None
     except Exception as error:  # noqa: BLE001 - each broker's client raises errors of its own
         said = mask(str(error).partition("\n")[0]) or type(error).__name__
         return failed("celery.broker", expected=expected, actual=f"{actual}: {said}", fix=fix)

@@ -7,6 +7,7 @@ from console import status
 from console.database import Database
 from relay.lease import LOCK_SPACE
 from runtime.dsn import SecretDsn
+from runtime.errors import DatabaseUnavailableError
 from tests.support.operators import Logins, Operator, Rows, started
 
 
@@ -165,3 +166,11 @@ def test_who_may_not_look_is_told_what_to_be(logins: Logins, capsys: pytest.Capt
     assert outcome.code == 1
     assert "may not do this: permission denied for" in outcome.err
     assert "fix: connect as a member of outbox_operator" in outcome.err
+
+
+def test_a_server_that_goes_away_meanwhile_is_named(database: str, rows: Rows) -> None:
+    with Database.open(SecretDsn(database)) as opened:
+        rows.connection.execute("select pg_terminate_backend(%s)", [opened.connection.info.backend_pid])
+
+        with pytest.raises(DatabaseUnavailableError, match="cannot connect to PostgreSQL at"):
+            status.read(opened)

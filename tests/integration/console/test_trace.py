@@ -79,6 +79,18 @@ def test_a_publish_dead_letter_says_that_it_was_not_published(outbox: Operator, 
     assert "no: it is a dead letter" in outbox("trace", event).out
 
 
+def test_a_redriven_event_names_the_one_that_failed(outbox: Operator, rows: Rows) -> None:
+    failed = rows.event()
+    row_id = rows.one("select id from outbox.event where event_id = %s", failed)
+    dead = rows.dead("publish", "payload_too_large", event_id=failed, event_row_id=row_id)
+    outbox("dead", "redrive", str(dead), "--reason", "limit was raised")
+
+    again = outbox.json("trace", failed)["dead_letters"][0]["redriven_event_id"]
+
+    assert outbox.json("trace", again)["event"]["redriven_from"] == failed
+    assert f"from event {failed}" in outbox("trace", again).out
+
+
 def test_an_event_that_retention_took_is_known_by_its_deliveries(outbox: Operator, rows: Rows) -> None:
     event = rows.event()
     rows.delivery("sent", event_id=event)
