@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from relay.loop import Outcome
 from relay.position import positions
 from relay.service import Report, serve
 from relay.topic_commands import app as topics_app
+from relay.wiring import Outcome
 from runtime.exits import ExitCode
 
 __all__ = ["app", "topics_app", "worded"]

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from outbox.errors import OutboxError
 from runtime.exits import ExitCode
 
+# What an operator calls when a shard has stopped.
+INSPECT = "outbox relay position"
+RESOLVE = "outbox relay resync"
+
 
 class RelayError(OutboxError):
     """Base of everything that the relay raises by itself."""
@@ -121,6 +125,11 @@ class HaltedError(RelayError):
     def __str__(self) -> str:
         """Return which shard stopped, and why."""
         return f"shard {self.shard} stopped to keep the guarantee: {self.reason}"
+
+    @property
+    def noted(self) -> str:
+        """Return the reason as it is noted in the database, with what an operator does about it."""
+        return f"{self.reason}; look: {INSPECT}, resolve: {RESOLVE}"
 
 
 @dataclass(eq=False)

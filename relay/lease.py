@@ -12,8 +12,6 @@ from relay.window import Position, Progress, xmax
 # Space of the advisory locks of shards, "outb" in ASCII; the second key is the shard.
 LOCK_SPACE = 0x6F757462
 FIRST_VERSION = 140000
-INSPECT = "outbox relay position"
-RESOLVE = "outbox relay resync"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import structlog
 
 from outbox.envelope import Envelope, Route, load_envelope
 from outbox.errors import InvalidRouteError, UnknownEnvelopeError
-from relay.errors import HaltedError, InvalidOptionError, SourceUnavailableError
+from relay.errors import INSPECT, RESOLVE, HaltedError, InvalidOptionError, SourceUnavailableError
 from relay.isolation import Policies
-from relay.lease import INSPECT, RESOLVE, Installation, judge_history
+from relay.lease import Installation, judge_history
 from relay.leases import Session
-from relay.loop import Outcome, ShardLoop, Wiring
+from relay.loop import ShardLoop
 from relay.machine import State, retry_pause
 from relay.metrics import Metrics
 from relay.patience import Stop
@@ -24,6 +24,7 @@ from relay.telemetry import Observer, Telemetry, log_observer
 from relay.topics import TopicPlan, Topics
 from relay.trial import Trial, load_trial_sink
 from relay.upkeep import Upkeep
+from relay.wiring import Outcome, Wiring
 from runtime import logs
 from runtime.connecting import check_kafka
 from runtime.endpoint import Endpoint
@@ -244,7 +245,7 @@ def identify(settings: RelaySettings, stop: Stop) -> Installation:
         facts, installation = session.facts(), session.installation()
         if reason := judge_history(facts, installation):
             for shard in range(installation.shards):
-                session.note_halt(shard, epoch=None, reason=f"{reason}; look: {INSPECT}, resolve: {RESOLVE}")
+                session.note_halt(shard, epoch=None, reason=HaltedError(shard, reason).noted)
             raise halted(0, reason)
         return installation
     finally:

@@ -74,6 +74,7 @@ class KafkaSink:
     ) -> None:
         """Make the producer. *largest* and *batch* are the largest and the smallest of the topics' limits in bytes."""
         self._failures: list[tuple[int, Message]] = []
+        self._broken: KafkaError | None = None  # after that no transaction of this producer counts
         self._log = _EosLog(telemetry)
         self._telemetry = telemetry
         self._progress = (progress_topic, partition)
@@ -90,8 +91,7 @@ class KafkaSink:
         }
         settings = {**own, **options, **GUARDED, "transactional.id": transactional_id}
         try:
-            callbacks = {"on_delivery": self._failed, "error_cb": self._errored}
-            self._producer = Producer({**settings, **callbacks}, logger=logger)
+            self._producer = Producer({**settings, "on_delivery": self._failed}, logger=logger)
         except KafkaException as error:
             raise SinkUnavailableError(_text(error)) from None
 
@@ -103,7 +103,7 @@ class KafkaSink:
             if error.args[0].retriable() or error.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001  # its public name
                 return False
             raise SinkUnavailableError(f"init_transactions: {_text(error)}") from None
-        self._producer.poll(0)
+        self._serve(0)
         return True
 
     def refusal(self, record: Record) -> RecordRefusedError | None:
@@ -147,7 +147,9 @@ class KafkaSink:
         try:
             self._producer.produce(topic, value, key, **where)
         except BufferError:
-            self._producer.poll(0.1)  # back-pressure only
+            self._serve(0.1)  # back-pressure only
+            if self._broken is not None:
+                raise UncleanError(self._broken.str()) from None
             return False
         return True
 
@@ -164,7 +166,9 @@ class KafkaSink:
         self._telemetry.emit("relay.commit.answered", code=code)
         if code is not None:
             self.abort()  # also purges what is queued, so that each record reports its own error
-        self._producer.poll(0)
+        self._serve(0)
+        if code is None and self._broken is not None:
+            code, problem = self._broken.code(), f"the client broke: {self._broken.str()}"
         return Evidence(tuple(self._log.answers), seconds, code, problem, self._blame(records))
 
     def abort(self) -> None:
@@ -177,18 +181,21 @@ class KafkaSink:
     def close(self) -> None:
         """Drop the producer with what it still holds."""
         self._producer.purge()
-        self._producer.poll(0)
+        self._serve(0)
         # Its callback refers to us: without this it would go on reconnecting until the garbage is collected.
         del self._producer
+
+    def _serve(self, seconds: float) -> None:
+        """Have the client call back; it raises its own fatal error out of whatever polls next."""
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as error:
+            self._broken = error.args[0]
 
     def _failed(self, error: KafkaError, message: Message) -> None:
         """Note a delivery error; successes are not reported."""
         if error is not None:
             self._failures.append((error.code(), message))
-
-    def _errored(self, error: KafkaError) -> None:
-        """Tell of an error of the client. Without this a fatal one would be raised by whatever polls next."""
-        self._telemetry.emit("relay.kafka.warned", message=f"{error.name()}: {error.str()}")
 
     def _blame(self, records: Mapping[int, Record]) -> tuple[tuple[int, frozenset[int]], ...]:
         """Return each delivery error's code with the rows it may belong to: those with that topic, key and value."""
