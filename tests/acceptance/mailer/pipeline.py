@@ -86,7 +86,8 @@ class Pipeline:
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
         self.make_topic()
         self.environment = unreachable(os.environ) | {  # noqa: TID251 - what the processes inherit
-            "OUTBOX_DATABASE_URL": database,
+            # With the rights of its role and no others, as in production.
+            "OUTBOX_DATABASE_URL": f"{database}?options=-c%20role%3Doutbox_mailer",
             "OUTBOX_KAFKA_BOOTSTRAP": bootstrap,
             "OUTBOX_MAIL_DSN": mail_dsn,
             "OUTBOX_MAIL_FROM": "Users <no-reply@example.com>",
@@ -97,6 +98,7 @@ class Pipeline:
             "OUTBOX_MAILER_SWEEP_SECONDS": "0.2",
             "OUTBOX_MAILER_TOPICS": f"^{self.topic.replace('.', chr(92) + '.')}$",
             "OUTBOX_MAILER_TOPICS_REFRESH_SECONDS": "0.2",
+            "OUTBOX_METRICS_PORT": "0",
             "OUTBOX_LOG_FORMAT": "json",
             "OUTBOX_LOG_LEVEL": "debug",
             **more,
@@ -182,6 +184,12 @@ class Pipeline:
 
     def dead_letters(self, event_id: str) -> list[dict[str, Any]]:
         return self.query("select * from outbox.dead_letter where event_id = %s order by id", event_id)
+
+    def endpoint(self, name: str) -> str:
+        """Return the address of a process's metrics."""
+        [process] = [process for process in self.processes if process.name == name]
+        lines = [json.loads(line) for line in process.said.splitlines() if "mailer.endpoint.opened" in line]
+        return f"http://127.0.0.1:{lines[0]['port']}"
 
     def said(self) -> str:
         """Return everything that every process has logged."""

@@ -1,3 +1,5 @@
+import httpx
+
 from devstack.sink import Sink
 from tests.acceptance.mailer.pipeline import Pipeline
 from tests.support.waiting import wait_until
@@ -206,3 +208,15 @@ def test_no_process_logs_an_address(running: Pipeline, recipient: str) -> None:
 
     assert "mailer.process.started" in said
     assert "@example.com" not in said.replace("no-reply@example.com", "")
+
+
+def test_metrics_and_readiness_are_served(running: Pipeline, recipient: str) -> None:
+    running.delivery(running.publish(email=recipient, new_role="ADMIN"), "sent")
+
+    consumer, sweeper = running.endpoint("consumer"), running.endpoint("sweeper")
+
+    assert httpx.get(f"{consumer}/readyz").text == "1 partitions assigned\n"
+    assert 'outbox_mailer_deliveries_planned_total{mail="role_upgrade"}' in httpx.get(f"{consumer}/metrics").text
+    assert httpx.get(f"{sweeper}/readyz").text == "sweeping\n"
+    assert "outbox_mailer_sweeper_elected 1.0" in httpx.get(f"{sweeper}/metrics").text
+    assert httpx.get(f"{sweeper}/livez").is_success

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from devstack.sink import Sink
-from tests.acceptance.mailer.pipeline import Pipeline
+from tests.acceptance.mailer.pipeline import COMMAND, Pipeline
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -100,9 +100,11 @@ def test_every_process_ends_when_it_is_told_to(make_pipeline: Callable[..., Pipe
     assert running.query("select 1 from outbox.delivery where claim_token is not null") == []
 
 
-def test_celerys_own_command_starts_the_same_worker(make_pipeline: Callable[..., Pipeline], smtp_sink: Sink) -> None:
+def test_one_process_for_consumer_and_sweeper_and_celerys_own_command_for_the_worker_are_enough(
+    make_pipeline: Callable[..., Pipeline], smtp_sink: Sink
+) -> None:
     running = make_pipeline()
-    running.consumer()
+    running.start("run", *COMMAND, "mailer", "run").wait_for("mailer.process.started")
     worker = running.start("celery", sys.executable, "-m", "celery", "-A", "mailer.app", "worker", "--pool", "threads")
     worker.wait_for("mailer.process.started")
 

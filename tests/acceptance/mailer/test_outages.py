@@ -43,10 +43,21 @@ def role_changed(running: Pipeline, *recipients: str) -> list[str]:
     return [running.publish(email=recipient, new_role="ADMIN") for recipient in recipients]
 
 
+def take_down(sink: Sink) -> None:
+    """Let *sink* take nothing more: no connection, and no mail on those that are open."""
+    sink.script("*", ["421 4.3.2 closing"], phase="mail")
+    sink.pause()
+
+
+def bring_up(sink: Sink) -> None:
+    sink.script("*", [], phase="mail")
+    sink.resume()
+
+
 def test_mail_waits_while_its_only_transport_is_down_and_goes_out_when_it_is_back(
     running: Pipeline, sink: Sink, recipient: str
 ) -> None:
-    sink.pause()
+    take_down(sink)
     events = role_changed(running, *(f"{n}{recipient}" for n in range(20)))
     wait_until(
         lambda: running.query("select 1 from outbox.transport where breaker <> 'closed'"),
@@ -54,7 +65,7 @@ def test_mail_waits_while_its_only_transport_is_down_and_goes_out_when_it_is_bac
         what="an open breaker",
     )
 
-    sink.resume()
+    bring_up(sink)
 
     for event_id in events:
         running.delivery(event_id, "sent")
@@ -64,13 +75,13 @@ def test_mail_waits_while_its_only_transport_is_down_and_goes_out_when_it_is_bac
 def test_everything_goes_out_by_the_second_transport_while_the_first_is_down_and_then_by_the_first_again(
     failing_over: Pipeline, sink: Sink, second: Sink, recipient: str
 ) -> None:
-    sink.pause()
+    take_down(sink)
     events = role_changed(failing_over, *(f"{n}{recipient}" for n in range(20)))
     for event_id in events:
         failing_over.delivery(event_id, "sent")
     assert sum(recipient in mail.recipients[0] for mail in second.messages()) == 20
 
-    sink.resume()
+    bring_up(sink)
 
     def used_again() -> bool:
         [event_id] = role_changed(failing_over, f"again{recipient}")
