@@ -113,6 +113,7 @@ class Stack:
             "OUTBOX_DATABASE_URL": self.postgres and self.postgres.dsn,
             "OUTBOX_KAFKA_BOOTSTRAP": self.kafka and self.kafka.bootstrap,
             "OUTBOX_MAIL_DSN": self.sink and self.sink.dsn,
+            "OUTBOX_MAIL_FROM": self.sink and "Outbox <no-reply@example.com>",  # nobody but the sink sees it
         }
         return {name: value for name, value in found.items() if value}
 

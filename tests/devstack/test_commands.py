@@ -56,7 +56,7 @@ def test_up_env_status_and_down_go_together(runner: CliRunner) -> None:
 
     assert [result.exit_code for result in (up, again, env, status, down)] == [0, 0, 0, 0, 0]
     settings = dict(shlex.split(line)[1].split("=", 1) for line in env.stdout.splitlines())
-    assert sorted(settings) == ["OUTBOX_DATABASE_URL", "OUTBOX_MAIL_DSN"]
+    assert sorted(settings) == ["OUTBOX_DATABASE_URL", "OUTBOX_MAIL_DSN", "OUTBOX_MAIL_FROM"]
     assert re.search(rf"PostgreSQL +✓ +{re.escape(settings['OUTBOX_DATABASE_URL'])}", up.stdout)
     assert settings["OUTBOX_DATABASE_URL"] in again.stdout
     found = json.loads(status.stdout)

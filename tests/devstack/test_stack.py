@@ -125,7 +125,11 @@ def test_when_one_server_does_not_start_the_others_are_stopped() -> None:
 def test_a_given_database_and_an_embedded_sink_go_together(database: str) -> None:
     with Stack.start(kafka=False, environment={"OUTBOX_DATABASE_URL": database}) as stack:
         assert stack.database_url == database
-        assert stack.environment() == {"OUTBOX_DATABASE_URL": database, "OUTBOX_MAIL_DSN": stack.smtp_dsn}
+        assert stack.environment() == {
+            "OUTBOX_DATABASE_URL": database,
+            "OUTBOX_MAIL_DSN": stack.smtp_dsn,
+            "OUTBOX_MAIL_FROM": "Outbox <no-reply@example.com>",
+        }
 
 
 def test_postgresql_keeps_address_and_committed_rows_over_a_crash_and_a_stop(server: EmbeddedPostgres) -> None:
