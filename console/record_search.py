@@ -102,15 +102,9 @@ def _read(consumer: "Consumer", wanted: Wanted, partitions: Sequence[int]) -> It
     """Yield records from *wanted.since* up to the end of each partition as it is now."""
     for start in _starts(consumer, wanted, partitions):
         consumer.assign([start])
-        while messages := consumer.consume(num_messages=1000, timeout=SECONDS):
-            for message in messages:
-                if message.error() is None:
-                    yield message
-                else:
-                    break  # the end of the partition, or its loss: either way there is no more to see
-            else:
-                continue
-            break
+        # One at a time: `consume` waits for as many as are asked for. An error is the end of the partition, or its loss.
+        while (message := consumer.poll(SECONDS)) is not None and message.error() is None:
+            yield message
         consumer.unassign()
 
 
