@@ -102,7 +102,7 @@ def _read(consumer: "Consumer", wanted: Wanted, partitions: Sequence[int]) -> It
     """Yield records from *wanted.since* up to the end of each partition as it is now."""
     for start in _starts(consumer, wanted, partitions):
         consumer.assign([start])
-        # One at a time: `consume` waits for as many as are asked for. An error is the end of the partition, or its loss.
+        # One at a time: `consume` waits for as many as are asked for. An error is the partition's end, or its loss.
         while (message := consumer.poll(SECONDS)) is not None and message.error() is None:
             yield message
         consumer.unassign()

@@ -6,7 +6,7 @@ from typing import Final
 from console.cluster import Cluster, TopicFacts
 from console.finding import Finding, Surroundings, failed, from_error, good, judged, skipped, warned
 from console.output import counted
-from relay.lease import RESOLVE
+from relay.errors import RESOLVE
 from relay.sink import GUARDED
 from runtime.connecting import check_kafka
 from runtime.errors import ProcessError

@@ -7,7 +7,7 @@ from console import status
 from console.database import Database
 from console.finding import Finding, Surroundings, failed, good, judged, skipped, warned
 from console.output import age, counted
-from relay.lease import INSPECT, RESOLVE
+from relay.errors import INSPECT, RESOLVE
 
 # Seconds. A transaction open for so long holds back retention and vacuum; past the second, somebody has forgotten it.
 TRANSACTION_WARNED, TRANSACTION_FAILED = 300.0, 3600.0
