@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from mailer.database import DATABASE_AWAY
 from mailer.permits import Permits
 from mailer.planning import Plan, ReadRecord
 from mailer.settings import MailerSettings
 from mailer.telemetry import ConsumerMetrics, logger
-from runtime.errors import DatabaseUnavailableError
 from runtime.stopping import StopSignal
 
 GROUP = "outbox-mailer"
@@ -153,7 +152,7 @@ class ConsumerLoop:
         while True:
             try:
                 plans = work()
-            except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnavailableError) as error:
+            except DATABASE_AWAY as error:
                 self._database_is_there = False
                 self._log.warning("mailer.database.lost", error=type(error).__name__)
                 self._alive_at = time.monotonic()
@@ -199,7 +198,7 @@ class ConsumerLoop:
     def _issue(self, lanes: Counter[str]) -> None:
         try:
             self._permits.issue(lanes)
-        except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnavailableError) as error:
+        except DATABASE_AWAY as error:
             # The deliveries are safe; the sweeper issues what is missing here.
             self._log.warning("mailer.permit.publish_failed", error=type(error).__name__)
 

@@ -10,10 +10,13 @@ from psycopg.rows import DictRow, dict_row
 from outbox.statements import load
 from runtime.connecting import connect
 from runtime.dsn import SecretDsn
+from runtime.errors import DatabaseUnavailableError
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
 Statement = tuple[str, Mapping[str, object]]
+# What says that the database is away: a connection that broke, or none to be had in its place.
+DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnavailableError)
 
 # A server that vanished without a word is noticed within half a minute, and not after two hours.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}

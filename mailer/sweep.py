@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import psycopg
 from psycopg.rows import DictRow
 
-from mailer.database import Database
+from mailer.database import DATABASE_AWAY, Database
 from mailer.permits import Permits
 from mailer.telemetry import SweeperMetrics, logger
-from runtime.errors import DatabaseUnavailableError
 from runtime.stopping import StopSignal
 
 _LIMIT = 1000
@@ -70,7 +68,7 @@ class Sweeper:
             try:
                 if self._elected():
                     self.sweep()
-            except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnavailableError) as error:
+            except DATABASE_AWAY as error:
                 self._elected_on = None
                 self._log.warning("mailer.database.lost", error=type(error).__name__)
             self._metrics.elected.set(float(self._elected_on is not None))

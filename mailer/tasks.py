@@ -15,9 +15,8 @@ from itertools import chain, islice
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-import psycopg
-
 from mailer.backoff import Backoff
+from mailer.database import DATABASE_AWAY
 from mailer.delivery import Dead, Try, judge
 from mailer.errors import UnsendableMailError
 from mailer.reply import OutgoingMessage
@@ -143,7 +142,7 @@ class _Batch:
             if self._elapsed() > self._means.pace.lease * _WINDOWS_START_WITHIN:
                 self._release(list(self._claims), timedelta(0))
                 break
-            breakers = self._means.store.breakers()
+            breakers = self._insist(self._means.store.breakers)
             window, probing, dead = self._next_window(breakers)
             stands = self._intend(past, window, dead)
             past = self._send([one for one in window if one.intent.claim.id in stands], breakers, probing)
@@ -174,7 +173,10 @@ class _Batch:
         return window, way.probing, dead
 
     def _way(self, states: Mapping[str, Breaker], pinned: str | None) -> Route | Wait:
-        return route(tuple(self._means.transports), breakers=states, probe=self._means.store.probe, pinned=pinned)
+        return route(tuple(self._means.transports), breakers=states, probe=self._probe, pinned=pinned)
+
+    def _probe(self, transport: str) -> bool:
+        return self._insist(lambda: self._means.store.probe(transport))
 
     def _take(self, count: int) -> list[Claim]:
         return [self._claims.popleft() for _ in range(min(count, len(self._claims)))]
@@ -192,6 +194,9 @@ class _Batch:
             return self._means.composer.content(claim)
         except UnsendableMailError as error:
             return Dead("unsendable", str(error))
+        except Exception as error:  # noqa: BLE001 - a window may be under way: one mail's surprise must not lose it
+            self._log.error("mailer.delivery.surprised", delivery=claim.id, mail=claim.mail, error=type(error).__name__)
+            return Dead("unsendable", f"{type(error).__name__} while it was made")
 
     # ----------------------------------------------------------------------------------- sending and judging
 
@@ -255,7 +260,7 @@ class _Batch:
         while True:
             try:
                 return say()
-            except psycopg.OperationalError as error:
+            except DATABASE_AWAY as error:
                 if self._elapsed() > self._means.pace.lease:
                     raise
                 self._log.warning("mailer.database.lost", error=type(error).__name__)

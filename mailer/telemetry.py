@@ -24,6 +24,7 @@ EVENTS: Final = (
     "mailer.claim.lost",
     "mailer.delivery.gave_up",
     "mailer.delivery.doubted",
+    "mailer.delivery.surprised",
     "mailer.breaker.opened",
     "mailer.breaker.closed",
     "mailer.transport.alarmed",

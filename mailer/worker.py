@@ -10,11 +10,9 @@ from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
-import psycopg
-
 from mailer.backoff import Backoff
 from mailer.compose import compose, parse_mailbox
-from mailer.database import Database
+from mailer.database import DATABASE_AWAY, Database
 from mailer.errors import MailFolderError, UnsendableMailError
 from mailer.permits import Permits, Publish
 from mailer.rendering import Library
@@ -24,7 +22,6 @@ from mailer.store import BreakerRule, Claim, Store
 from mailer.tasks import Means, Pace, drain
 from mailer.telemetry import logger
 from mailer.transports import Transport, open_transport
-from runtime.errors import DatabaseUnavailableError
 
 # However long a transport has been away, it is tried again this often.
 _LONGEST_BREAKER_PAUSE = timedelta(minutes=10)
@@ -126,7 +123,7 @@ class WorkerProcess:
         try:
             if drain(self._means, lane=lane, permit=permit):
                 self._permits.issue({lane: 1})
-        except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnavailableError) as error:
+        except DATABASE_AWAY as error:
             # Nothing to save: claims run out and go back, and the sweeper issues permits when the database is there.
             logger().warning("mailer.database.lost", error=type(error).__name__)
 

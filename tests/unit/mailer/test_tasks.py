@@ -16,6 +16,7 @@ from mailer.errors import UnsendableMailError
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.store import BreakerRow, Claim, Failures, Intent, Outcome
 from mailer.tasks import Means, Pace, drain
+from runtime.errors import DatabaseUnavailableError
 
 PERMIT = UUID(int=1)
 MINUTE = timedelta(minutes=1)
@@ -44,7 +45,7 @@ def a_claim(number: int, **more: Any) -> Claim:
 
 
 class Store:
-    """Remembers what it is told; *taken_over* are ids whose claims were lost, *failing* how many calls break first."""
+    """Remembers what it is told; *taken_over* are ids whose claims were lost, *failing* what its next calls raise."""
 
     def __init__(
         self, *claims: Claim, breakers: Sequence[BreakerRow] = (), permits: Sequence[UUID] = (PERMIT,)
@@ -57,7 +58,7 @@ class Store:
         self.failures: list[Failures] = []
         self.pauses: list[timedelta] = []
         self.taken_over: set[int] = set()
-        self.failing = 0
+        self.failing: list[Exception] = []
 
     def take_permit(self, permit: UUID) -> bool:
         if permit in self.permits:
@@ -81,8 +82,7 @@ class Store:
         intents: Sequence[Intent],
     ) -> tuple[set[int], set[int]]:
         if self.failing:
-            self.failing -= 1
-            raise psycopg.OperationalError("the connection is gone")
+            raise self.failing.pop(0)
         if outcomes:
             self.said.append(("recorded", tuple(one.claim.id for one in outcomes)))
             self.outcomes |= {one.claim.id: one for one in outcomes}
@@ -103,6 +103,8 @@ class Store:
         self.pauses.append(pause)
 
     def breakers(self) -> Mapping[str, BreakerRow]:
+        if self.failing:
+            raise self.failing.pop(0)
         return dict(self.rows)
 
     def probe(self, transport: str) -> bool:
@@ -140,6 +142,8 @@ class Composer:
     def content(self, claim: Claim) -> tuple[bytes, str]:
         if claim.mail == "broken":
             raise UnsendableMailError("it cannot be rendered")
+        if claim.mail == "surprising":
+            raise ZeroDivisionError
         return b"rendered now", "v1"
 
     def outgoing(self, claim: Claim, content: bytes) -> OutgoingMessage:
@@ -280,13 +284,37 @@ def test_outcomes_are_recorded_when_the_database_is_back() -> None:
     store, transport = Store(a_claim(1)), Transport("a")
 
     def restart(name: str, recipient: str) -> Reply:
-        store.failing = 3
+        # The connection breaks, and for a while there is no new one to be had.
+        away = DatabaseUnavailableError("PostgreSQL", "nothing listens there")
+        store.failing = [psycopg.OperationalError("the connection is gone"), away, away]
         return taken(name, recipient)
 
     transport._answer = restart
     run(store, transport)
 
     assert store.outcomes[1].verdict == Sent()
+
+
+def test_a_window_that_was_sent_is_recorded_even_when_the_database_goes_before_the_next() -> None:
+    store, transport = Store(*map(a_claim, range(1, 4))), Transport("a")
+
+    def restart(name: str, recipient: str) -> Reply:
+        store.failing = [psycopg.OperationalError("the connection is gone")] * 2
+        return taken(name, recipient)
+
+    transport._answer = restart
+    run(store, transport)
+
+    assert {number: one.verdict for number, one in store.outcomes.items()} == {1: Sent(), 2: Sent(), 3: Sent()}
+
+
+def test_an_error_that_nobody_foresaw_kills_one_mail_and_loses_nothing_of_the_window_under_way() -> None:
+    store, transport = Store(a_claim(1), a_claim(2), a_claim(3, mail="surprising")), Transport("a")
+
+    run(store, transport)
+
+    assert store.outcomes[1].verdict == store.outcomes[2].verdict == Sent()
+    assert store.outcomes[3].verdict == Dead("unsendable", "ZeroDivisionError while it was made")
 
 
 def test_no_window_starts_in_the_second_half_of_the_lease() -> None:
