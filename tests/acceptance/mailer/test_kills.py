@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from devstack.providers import Postgres
 from devstack.sink import Sink
 from tests.acceptance.mailer.pipeline import COMMAND, Pipeline
+from tests.acceptance.mailer.slow_server import SlowServer
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -113,3 +115,22 @@ def test_one_process_for_consumer_and_sweeper_and_celerys_own_command_for_the_wo
     running.delivery(event_id, "sent")
     assert worker.stop() == 0
     assert len(smtp_sink.messages()) == 1
+
+
+def test_what_a_server_answers_while_postgresql_is_away_is_recorded_and_not_in_doubt(
+    make_pipeline: Callable[..., Pipeline], postgres: Postgres
+) -> None:
+    with SlowServer() as server:
+        running = make_pipeline(mail_dsn=server.dsn, OUTBOX_MAIL_LEASE_SECONDS="40")
+        running.start_all()
+        event_id = running.publish(email="ada@example.com", new_role="ADMIN")
+        assert server.reached.wait(30)
+
+        postgres.crash()
+        server.answer.set()
+        [worker] = [process for process in running.processes if process.name == "worker"]
+        # A connection that breaks, and then one that cannot be replaced.
+        wait_until(lambda: worker.said.count("mailer.database.lost") >= 2, timeout_seconds=20, what="two tries in vain")
+        postgres.start()
+
+        assert running.delivery(event_id, "sent", timeout_seconds=30)["attempt"] == 1
