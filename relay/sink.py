@@ -32,6 +32,11 @@ _ENDTXN = re.compile(r"EndTxn returned (\w+)")
 GUARDED: Options = {
     "enable.idempotence": True,
     "acks": "all",
+    # With a second request under way to a partition that a producer is new to, events get lost: the broker refuses the
+    # first (it is not the leader yet), takes the second (it knows no sequence to compare with), and the client counts
+    # the first as acknowledged by the second. Both names, so that neither can be given another value.
+    "max.in.flight.requests.per.connection": 1,
+    "max.in.flight": 1,
     "transaction.timeout.ms": 15_000,
     "socket.timeout.ms": int(SOCKET_TIMEOUT * 1000),
     "partitioner": "murmur2_random",
