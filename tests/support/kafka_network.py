@@ -42,6 +42,7 @@ class Action(Enum):
     HOLD_REQUEST = "hold-request"  # it arrives `seconds` later, on another connection; the client waits
     HOLD_AND_RESET = "hold-and-reset"  # the same, and the client finds the connection broken and tries again
     HOLD_ANSWER = "hold-answer"  # the answer arrives `seconds` later
+    REFUSE = "refuse"  # of PRODUCE only: answered with NOT_LEADER_OR_FOLLOWER, as by a leader that is not ready yet
 
 
 _ON_ANSWERS = frozenset({Action.LOSE_ANSWER, Action.RESET_ANSWER, Action.HOLD_ANSWER})
@@ -179,6 +180,8 @@ class _Connection:
                     self._waiting[correlation] = fault
                 self._broker.sendall(frame)
                 continue
+            if fault.action is Action.REFUSE:
+                self._client.sendall(refused(frame))
             if fault.action in (Action.HOLD_REQUEST, Action.HOLD_AND_RESET):
                 self._network.deliver_later(frame, fault.seconds)
             if fault.action in (Action.RESET_REQUEST, Action.HOLD_AND_RESET):
@@ -202,6 +205,26 @@ class _Connection:
                 self._client.sendall(frame)
 
         later(seconds, answer)
+
+
+def refused(produce: bytes) -> bytes:
+    """Return the answer NOT_LEADER_OR_FOLLOWER to a Produce request, version 9 to 11, of one partition."""
+    correlation, client = struct.unpack_from(">ih", produce, 8)
+    transactional_id, place = _compact(produce, 14 + max(client, 0) + 1)  # behind the client's name and no tags
+    topic, place = _compact(produce, place + 6 + 1)  # behind acks, the timeout and the number of topics
+    del transactional_id
+    partition = produce[place + 1 : place + 5]
+    outcome = partition + struct.pack(">hqqq", 6, -1, -1, -1) + b"\x01\x00\x00"  # no record errors, message, tags
+    name = bytes([len(topic) + 1]) + topic
+    body = struct.pack(">i", correlation) + b"\x00\x02" + name + b"\x02" + outcome + b"\x00" + bytes(4) + b"\x00"
+    return len(body).to_bytes(4) + body
+
+
+def _compact(frame: bytes, place: int) -> tuple[bytes, int]:
+    """Return the compact string at *place* (shorter than 127 bytes), and where it ends."""
+    length = frame[place] - 1
+    assert 0 <= length < 127, frame[place]
+    return frame[place + 1 : place + 1 + length], place + 1 + length
 
 
 def later(seconds: float, call: Callable[[], None]) -> None:

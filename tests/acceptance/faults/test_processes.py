@@ -53,6 +53,7 @@ def test_ten_relays_at_once_and_whoever_publishes_is_killed(relays: Relays, host
             publishing.end()
             started.remove(publishing)
         for relay in started:
+            wait_until(relay.events, timeout_seconds=60, what="a relay that hears signals")
             relay.send(signal.SIGTERM)
         assert [relay.wait() for relay in started] == [0] * 7
     verify()
@@ -107,12 +108,13 @@ def test_a_relay_that_is_asked_to_end_within_a_large_page(
         connection.execute(
             "insert into outbox.event (aggregate_type, aggregate_id, type, payload)"
             " select %s, (n %% 100)::text, 'thing.happened', json_build_object('pad', repeat('x', 3000))"
-            " from generate_series(1, 20000) as n",
+            " from generate_series(1, 30000) as n",
             (aggregate_type,),
         )
+    relays.start("run", crash_at="relay.shard.bootstrapped").wait()
     for place in ("relay.barrier.sent", "relay.page.produced", "relay.commit.started"):
         relay = relays.start("run", settings={"relay_page_rows": 10000, "relay_page_bytes": 100_000_000})
-        relay.wait_for(place, count=2)
+        relay.wait_for(place)
         relay.send(signal.SIGTERM)
         assert relay.wait(timeout_seconds=10) == 0, relay.output
     verify()
