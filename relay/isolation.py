@@ -62,16 +62,22 @@ class Isolation:
         """Return whether *piece* is one row that has failed alone often enough."""
         return piece.alone and self._suspicion.guilty(piece.rows[0].id)
 
+    def code(self, row: Row) -> int:
+        """Return the code that *row* failed with."""
+        return self._reasons[row.id].code
+
     def suspect(self, piece: Slice, errors: Mapping[int, RecordRefusedError]) -> None:
         """Note which rows are to be tried alone; of one that was, that it failed so."""
         self._reasons.update(errors)
+        first = next(iter(errors.values()))
+        facts = {"reason": POISON.get(first.code, str(first.code)), "detail": first.detail}
         if piece.alone:
-            self._suspicion = self._suspicion.strike(piece.rows[0].id)
+            row = piece.rows[0]
+            self._suspicion = self._suspicion.strike(row.id)
+            self._emit("relay.event.struck", event_id=row.event.event_id, **facts)
         else:
             self._suspicion = self._suspicion.accuse(errors)
-        event = "relay.event.struck" if piece.alone else "relay.event.suspected"
-        for row, error in errors.items():
-            self._emit(event, row=row, reason=POISON.get(error.code, str(error.code)), detail=error.detail)
+            self._emit("relay.event.suspected", count=len(errors), **facts)
 
     def clear(self, rows: tuple[Row, ...]) -> None:
         """Note that *rows* were published."""

@@ -29,8 +29,14 @@ from runtime import connecting
 from runtime.errors import DatabaseUnavailableError
 from runtime.settings import SecretDsn
 
-# What ends a term: the connection broke, or the server closed it. Whatever was in memory is dropped then.
-DISCONNECTS = (psycopg.OperationalError, psycopg.InterfaceError)
+# What ends a term: the connection broke, or the server closed it, or it takes no more writes, as when it steps down.
+# Whatever was in memory is dropped then.
+DISCONNECTS = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,
+)
 # How long PostgreSQL waits for a silent relay before it gives the lease to another. A relay at work asks every second.
 SILENCE = "10s"
 # What waiting may help against; everything else is a setting that somebody has to correct.

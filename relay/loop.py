@@ -25,7 +25,7 @@ from relay.errors import (
 from relay.feed import Feed
 from relay.isolation import Isolation
 from relay.leases import DISCONNECTS, Session
-from relay.machine import TRANSITIONS, Clean, Signal, Slice, State, Unclean, next_pause, retry_pause
+from relay.machine import TOPIC_UNAUTHORISED, TRANSITIONS, Clean, Signal, Slice, State, Unclean, next_pause, retry_pause
 from relay.patience import Patience
 from relay.publisher import Publisher
 from relay.takeover import Takeover
@@ -330,9 +330,14 @@ class ShardLoop:
         return Signal.UNCLEAN
 
     def _give_up(self, isolation: Isolation, piece: Slice, publisher: Publisher) -> None:
-        row = piece.rows[0]
+        """Give up the suspect in *piece*, or wait before it; an authorisation that the page lacks is no fault of it."""
+        row, topic = piece.rows[0], publisher.topic(piece.rows[0])
+        if isolation.code(row) == TOPIC_UNAUTHORISED and self._patience.call(lambda: self._w.topics.writable(topic)):
+            # It fails a transaction without naming the topic: it may be the progress topic's, and then hits everyone.
+            isolation.retry(row)
+            raise UncleanError(f"topic {topic!r} may be written to, and the transaction is refused for lack of rights")
         try:
-            isolation.give_up(row, publisher.topic(row))
+            isolation.give_up(row, topic)
         except BlockedError:
             isolation.retry(row)
             raise

@@ -5,8 +5,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]  # no __all__
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]  # no __all__
 
 from relay.errors import RecordRefusedError, SinkUnavailableError
 from relay.machine import INVALID_TOPIC, POISON, TOPIC_UNAUTHORISED, UNKNOWN_TOPIC
@@ -126,6 +126,19 @@ class Topics:
                 return facts
             self._admin.poll(0.05)
         raise SinkUnavailableError(f"topic {topic!r} was created, and no broker knows it")
+
+    def writable(self, topic: str) -> bool:
+        """Return whether we may write to *topic*, as the brokers' authorizer has it."""
+        request = TopicCollection([topic])
+        try:
+            described = self._result(
+                lambda: self._admin.describe_topics(request, include_authorized_operations=True)[topic]
+            )
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                return False
+            raise SinkUnavailableError(f"rights on topic {topic!r}: {error.args[0].str()}") from None
+        return AclOperation.WRITE in described.authorized_operations
 
     def create(self, topic: str, *, partitions: int | None = None, settings: Mapping[str, str] | None = None) -> None:
         """Make *topic*; nothing, if somebody else has just made it."""
