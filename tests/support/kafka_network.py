@@ -277,7 +277,9 @@ class ProxiedKafka(EmbeddedKafka):
         }
         settings = [line.partition("=") for line in self._settings.read_text().splitlines()]
         self._settings.write_text(
-            "".join(f"{name}={value},{more[name]}\n" if name in more else f"{name}={value}\n" for name, _, value in settings)
+            "".join(
+                f"{name}={value},{more[name]}\n" if name in more else f"{name}={value}\n" for name, _, value in settings
+            )
         )
 
     @classmethod

@@ -28,7 +28,7 @@ class Loss(Enum):
 
 @dataclass(slots=True)
 class Cut:
-    """Lose *loss* of the statement number `after` + 1 that contains *text*; once *armed_by* was seen, if it is given."""
+    """Lose *loss* of the statement number `after` + 1 with *text* in it; counted once *armed_by* was seen, if given."""
 
     text: str
     loss: Loss

@@ -37,9 +37,7 @@ def test_what_the_leader_of_a_new_partition_refuses_is_not_counted_as_stored(
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-def test_twenty_new_topics_lose_nothing(
-    database: str, aggregate_type: str, relays: Relays, verify: Verify
-) -> None:
+def test_twenty_new_topics_lose_nothing(database: str, aggregate_type: str, relays: Relays, verify: Verify) -> None:
     for number in range(20):
         emit_large(database, f"{aggregate_type}.{number}", 30)
         relays.drain()

@@ -28,12 +28,17 @@ def crash_and_restart(postgres: providers.Postgres) -> None:
     postgres.start()
 
 
+def in_chaos(name: str) -> object:
+    """Return *name* as a parameter of tests that `make test` leaves out."""
+    return pytest.param(name, marks=pytest.mark.chaos)
+
+
 CRASH_PLACES = (
-    "relay.window.found",
+    in_chaos("relay.window.found"),
     "relay.barrier.sent",
     "relay.barrier.written",
-    "relay.commit.started",
-    "relay.page.committed",
+    in_chaos("relay.commit.started"),
+    in_chaos("relay.page.committed"),
 )
 
 
@@ -55,6 +60,7 @@ def test_postgresql_crashes_around_the_barrier(
     verify()
 
 
+@pytest.mark.chaos
 def test_postgresql_crashes_again_and_again_under_hosts_that_do_not_wait_for_the_disk(
     postgres: providers.Postgres, relays: Relays, hosts: Writing, verify: Verify
 ) -> None:
@@ -72,7 +78,7 @@ def test_postgresql_crashes_again_and_again_under_hosts_that_do_not_wait_for_the
 
 
 def test_transaction_ids_that_come_again_after_a_crash_hide_nothing(
-    database: str, postgres: providers.Postgres, relays: Relays, hosts: Writing, aggregate_type: str, verify: Verify
+    *, database: str, postgres: providers.Postgres, relays: Relays, hosts: Writing, aggregate_type: str, verify: Verify
 ) -> None:
     """Rule 1: what rolls back is not flushed, and its transaction ids are given again after a crash."""
     relays.drain()
@@ -116,7 +122,10 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("name", CUTS)
+SHORT = ("barrier of the bootstrap", "bootstrap mark", "barrier", "mirror")
+
+
+@pytest.mark.parametrize("name", [name if name in SHORT else in_chaos(name) for name in CUTS])
 def test_the_connection_breaks(
     name: str, postgres_proxy: PostgresProxy, relays_on_cut_line: Relays, hosts: Writing, verify: Verify
 ) -> None:
@@ -138,9 +147,15 @@ DEAD_LETTER_CUTS = {
 }
 
 
-@pytest.mark.parametrize("name", DEAD_LETTER_CUTS)
+@pytest.mark.parametrize("name", ["dead letter, committed", *map(in_chaos, list(DEAD_LETTER_CUTS)[::2])])
 def test_the_connection_breaks_at_a_dead_letter(
-    name: str, database: str, aggregate_type: str, postgres_proxy: PostgresProxy, relays_on_cut_line: Relays, verify: Verify
+    *,
+    name: str,
+    database: str,
+    aggregate_type: str,
+    postgres_proxy: PostgresProxy,
+    relays_on_cut_line: Relays,
+    verify: Verify,
 ) -> None:
     cut = postgres_proxy.cut(DEAD_LETTER_CUTS[name])
     with psycopg.connect(database) as connection:
@@ -174,6 +189,42 @@ def test_sessions_of_the_relay_are_ended_by_an_operator(
             ).fetchall()
             assert ended
             relay.wait_for("relay.lease.granted", count=number + 1, timeout_seconds=30)
+        end(relay)
+
+    verify()
+
+
+def test_a_primary_that_takes_no_writes_for_a_while(
+    database: str, relays: Relays, hosts: Writing, verify: Verify
+) -> None:
+    with hosts(), psycopg.connect(database, autocommit=True) as operator:
+        relay = relays.start("run", settings=SMALL_PAGES)
+        relay.wait_for("relay.page.committed", count=5)
+        operator.execute("alter system set default_transaction_read_only = on")
+        operator.execute("select pg_reload_conf()")
+        try:
+            relay.wait_for("relay.lease.lost", timeout_seconds=20)
+        finally:
+            operator.execute("set default_transaction_read_only = off")
+            operator.execute("alter system reset default_transaction_read_only")
+            operator.execute("select pg_reload_conf()")
+        pages = len(relay.events("relay.page.committed"))
+        relay.wait_for("relay.page.committed", count=pages + 5, timeout_seconds=30)
+        end(relay)
+
+    verify()
+
+
+@pytest.mark.chaos
+def test_a_connection_on_which_nothing_more_comes(
+    postgres_proxy: PostgresProxy, relays_on_cut_line: Relays, hosts: Writing, verify: Verify
+) -> None:
+    cut = postgres_proxy.cut(Cut("relay/write_barrier", Loss.SILENCE, after=6))
+    with hosts():
+        relay = relays_on_cut_line.start("run", settings=SMALL_PAGES)
+        wait_until(lambda: cut.done, timeout_seconds=30, what="the silence")
+        pages = len(relay.events("relay.page.committed"))
+        relay.wait_for("relay.page.committed", count=pages + 5, timeout_seconds=60)
         end(relay)
 
     verify()
