@@ -28,7 +28,7 @@ def kill_at_random(relays: Relays, *, kills: int, seed: int) -> None:
 
 def test_relays_killed_at_random(relays: Relays, hosts: Writing, verify: Verify) -> None:
     with hosts():
-        kill_at_random(relays, kills=5, seed=1)
+        kill_at_random(relays, kills=3, seed=1)
     verify()
 
 
@@ -68,7 +68,7 @@ ZOMBIE_PLACES = (
 )
 
 
-@pytest.mark.parametrize("place", [ZOMBIE_PLACES[0], ZOMBIE_PLACES[3]])
+@pytest.mark.parametrize("place", [ZOMBIE_PLACES[3]])
 def test_a_relay_that_was_paused_publishes_nothing_beside_its_successor(
     place: str, relays: Relays, hosts: Writing, verify: Verify
 ) -> None:
@@ -76,7 +76,7 @@ def test_a_relay_that_was_paused_publishes_nothing_beside_its_successor(
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("place", [ZOMBIE_PLACES[1], ZOMBIE_PLACES[2], ZOMBIE_PLACES[4]])
+@pytest.mark.parametrize("place", [*ZOMBIE_PLACES[:3], ZOMBIE_PLACES[4]])
 def test_a_relay_that_was_paused_elsewhere_publishes_nothing_beside_its_successor(
     place: str, relays: Relays, hosts: Writing, verify: Verify
 ) -> None:
@@ -123,12 +123,11 @@ def test_a_relay_that_is_asked_to_end_within_a_large_page(
 def test_drains_beside_a_service(relays: Relays, hosts: Writing, verify: Verify) -> None:
     with hosts():
         service = relays.start("run", settings=SMALL_PAGES)
-        for _ in range(2):
-            drains = [relays.start("drain", settings=SMALL_PAGES) for _ in range(3)]
-            assert [drain.wait() for drain in drains] == [0, 0, 0]
+        service.wait_for("relay.page.committed", count=3)
+        drains = [relays.start("drain", settings=SMALL_PAGES) for _ in range(2)]
         service.end()
-        drains = [relays.start("drain", settings=SMALL_PAGES) for _ in range(4)]
-        assert [drain.wait() for drain in drains] == [0, 0, 0, 0]
+        drains.append(relays.start("drain", settings=SMALL_PAGES))
+        assert [drain.wait() for drain in drains] == [0, 0, 0]
     verify()
 
 
