@@ -89,9 +89,13 @@ class Session:
         except DatabaseUnavailableError as error:
             raise _unavailable(error) from None
         session = cls(connection, connection.info.backend_pid)
-        session.row("session", silence=SILENCE)
-        with contextlib.suppress(errors.InvalidParameterValue, errors.FeatureNotSupported):
-            session.row("watch_client")
+        try:
+            session.row("session", silence=SILENCE)
+            with contextlib.suppress(errors.InvalidParameterValue, errors.FeatureNotSupported):
+                session.row("watch_client")
+        except BaseException:
+            session.close()
+            raise
         return session
 
     def close(self) -> None:

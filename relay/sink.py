@@ -222,8 +222,13 @@ class KafkaSink:
 
     def _failed(self, error: KafkaError, message: Message) -> None:
         """Note a delivery error; successes are not reported."""
-        if error is not None:
+        if error is None:
+            return
+        try:
             self._failures.append((error.code(), message))
+        except SystemError as tangled:
+            # We are called while the client's fatal error is on its way out of the same poll: it goes first.
+            raise tangled.__cause__ or tangled from None
 
     def _blame(self, records: Mapping[int, Record]) -> tuple[tuple[int, frozenset[int]], ...]:
         """Return each delivery error's code with the rows it may belong to: those with that topic, key and value."""

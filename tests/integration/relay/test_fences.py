@@ -1,5 +1,7 @@
 """Every write of a relay names its epoch: what an older one writes changes nothing."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
@@ -26,8 +28,10 @@ def rows_of(session: Session) -> tuple[Row, ...]:
 
 
 @pytest.fixture
-def successor(database: str) -> Session:
-    return Session.open(SecretDsn(database), name="successor")
+def successor(database: str) -> Iterator[Session]:
+    opened = Session.open(SecretDsn(database), name="successor")
+    yield opened
+    opened.close()
 
 
 def test_the_lease_is_held_by_one_session_and_freed_with_it(session: Session, successor: Session) -> None:
@@ -41,7 +45,6 @@ def test_the_lease_is_held_by_one_session_and_freed_with_it(session: Session, su
     session.close()
 
     assert successor.try_lock(0)
-    successor.close()
 
 
 def test_a_takeover_raises_the_epoch_and_ends_the_former_term(session: Session, successor: Session) -> None:
@@ -63,7 +66,6 @@ def test_a_takeover_raises_the_epoch_and_ends_the_former_term(session: Session, 
         with pytest.raises(LeaseLostError):
             write()
     assert successor.batch(0, 1) is None
-    successor.close()
 
 
 def test_a_lease_without_its_lock_is_lost(session: Session) -> None:
@@ -227,7 +229,6 @@ def test_a_halt_is_noted_until_a_successor_goes_on(session: Session, successor: 
     successor.clear_halt(following)
 
     assert session.connection.execute("select halted_reason from outbox.shard").fetchone() == (None,)
-    successor.close()
 
 
 def test_the_session_is_direct_durable_and_ended_when_silent(session: Session) -> None:
