@@ -23,9 +23,6 @@ Options = Mapping[str, str | int | float | bool]
 
 # Seconds. Longer than socket.timeout.ms, so that an EndTxn without an answer shows as such.
 COMMIT_SECONDS = 6.0
-# How long the records of a page may take, all but what is left of transaction.timeout.ms for its end.
-STORE_SECONDS = 10.0
-_LOOK = 0.25
 ABORT_SECONDS = 2.0
 # Bytes that Kafka adds to a record in a batch of its own: below the topic's limit, and still refused without them.
 _BATCH_OVERHEAD = 512
@@ -55,14 +52,12 @@ class _EosLog(logging.Handler):
     def __init__(self, telemetry: Telemetry) -> None:
         super().__init__(logging.DEBUG)
         self.answers: list[str] = []
-        self.failed = False  # the transaction can only be aborted
         self._telemetry = telemetry
 
     def emit(self, record: logging.LogRecord) -> None:
         """Look at one line of the client's log; called from whichever thread polls."""
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
-            self.failed = self.failed or "transaction failed" in message
             self._telemetry.emit("relay.kafka.warned", message=message)
         elif "EndTxn returned" in message and (found := _ENDTXN.search(message)):
             self.answers.append(found.group(1))
@@ -126,7 +121,6 @@ class KafkaSink:
     def begin(self) -> None:
         """Begin the transaction of one page."""
         self._log.answers.clear()
-        self._log.failed = False
         self._failures.clear()
         try:
             self._producer.begin_transaction()
@@ -166,14 +160,13 @@ class KafkaSink:
 
     def commit(self, records: Mapping[int, Record]) -> Evidence:
         """End the transaction, and return what was seen; *records* tell whose a delivery error is."""
-        self._telemetry.emit("relay.commit.started")
-        code, problem = self._store()
         started = time.monotonic()
-        if code is None:
-            try:
-                self._producer.commit_transaction(COMMIT_SECONDS)
-            except KafkaException as error:
-                code, problem = error.args[0].code(), f"commit_transaction: {_text(error)}"
+        code, problem = None, ""
+        self._telemetry.emit("relay.commit.started")
+        try:
+            self._producer.commit_transaction(COMMIT_SECONDS)
+        except KafkaException as error:
+            code, problem = error.args[0].code(), f"commit_transaction: {_text(error)}"
         seconds = time.monotonic() - started
         self._telemetry.emit("relay.commit.answered", code=code)
         if code is not None:
@@ -182,22 +175,6 @@ class KafkaSink:
         if code is None and self._broken is not None:
             code, problem = self._broken.code(), f"the client broke: {self._broken.str()}"
         return Evidence(tuple(self._log.answers), seconds, code, problem, self._blame(records))
-
-    def _store(self) -> tuple[int | None, str]:
-        """Wait until the page is stored, or has failed; return what is wrong if neither comes in time.
-
-        A page may take longer than EndTxn, which alone says whether the end was clean.
-        """
-        deadline = time.monotonic() + STORE_SECONDS
-        try:
-            while left := self._producer.flush(_LOOK):
-                if self._failures or self._log.failed:
-                    break  # the commit says why
-                if time.monotonic() > deadline:
-                    return KafkaError._TIMED_OUT, f"{left} records were not stored in {STORE_SECONDS:.0f} s"  # noqa: SLF001
-        except KafkaException as error:
-            self._broken = error.args[0]
-        return None, ""
 
     def abort(self) -> None:
         """End the transaction without its records, if Kafka lets us; the next producer's start does so anyway."""
@@ -222,13 +199,8 @@ class KafkaSink:
 
     def _failed(self, error: KafkaError, message: Message) -> None:
         """Note a delivery error; successes are not reported."""
-        if error is None:
-            return
-        try:
+        if error is not None:
             self._failures.append((error.code(), message))
-        except SystemError as tangled:
-            # We are called while the client's fatal error is on its way out of the same poll: it goes first.
-            raise tangled.__cause__ or tangled from None
 
     def _blame(self, records: Mapping[int, Record]) -> tuple[tuple[int, frozenset[int]], ...]:
         """Return each delivery error's code with the rows it may belong to: those with that topic, key and value."""
