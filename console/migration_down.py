@@ -40,4 +40,4 @@ def contents(dsn: str) -> Contents:
 def _rows(connection: Connection, name: str) -> list[Mapping[str, Any]]:
     statement = load("console", f"migrate_{name}")
     unparametrised = connection.execution_options(no_parameters=True)
-    return [row._mapping for row in unparametrised.exec_driver_sql(statement)]  # noqa: SLF001 - public, for all its name
+    return [dict(row) for row in unparametrised.exec_driver_sql(statement).mappings()]

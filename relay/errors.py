@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from outbox.errors import OutboxError
 from runtime.exits import ExitCode
 
-# What an operator calls when a shard has stopped.
+# Where an operator looks when a shard has stopped, and where it is written what can be done.
 INSPECT = "outbox relay position"
-RESOLVE = "outbox relay resync"
+RESOLVE = 'docs/operations.md, "A shard is halted"'
 
 
 class RelayError(OutboxError):

@@ -255,7 +255,7 @@ def identify(settings: RelaySettings, stop: Stop) -> Installation:
 def halted(shard: int, reason: str) -> HaltedError:
     """Return the error with what an operator does about it."""
     error = HaltedError(shard, reason)
-    error.add_note(f"look with `{INSPECT}`; once you know which side is right, resolve with `{RESOLVE}`")
+    error.add_note(f"look with `{INSPECT}`; once you know which side is right, see {RESOLVE}")
     return error
 
 

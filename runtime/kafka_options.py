@@ -24,7 +24,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "request.timeout.ms": _UNCLEAN,
     "socket.timeout.ms": _UNCLEAN,
     "partitioner": "a key's partition must be the one that other Kafka clients compute, or its order is lost",
-    "message.max.bytes": "it is the smallest of the topics' limits, so that what is too large is found alone",
+    "message.max.bytes": "it follows the limits of the topics, so that what is too large is found alone",
     "delivery.report.only.error": "delivery reports are how the relay knows what came of a record",
     "debug": "the relay reads the answers to its commits from librdkafka's `eos` log",
     "isolation.level": "a reader of uncommitted records would see what was aborted",

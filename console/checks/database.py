@@ -152,7 +152,7 @@ def _identity(around: Surroundings, database: Database) -> Iterator[Finding]:
         fits=row["sysid"] == row["server_sysid"],
         expected=f"cluster {row['sysid']}",
         actual=f"cluster {row['server_sysid']}; {ours}",
-        fix="this is a copy or a restore: find out which side is right, then `outbox relay resync`",
+        fix='this is a copy or a restore: find out which side is right: docs/operations.md, "A shard is halted"',
     )
 
 

@@ -88,7 +88,7 @@ def _progress(around: Surroundings, cluster: Cluster) -> Iterator[Finding]:
                 "kafka.progress_topic",
                 expected=name,
                 actual="it is gone, and this installation has published before",
-                fix=f"find out whether this is the right cluster; if it is, `{RESOLVE}`",
+                fix=f"find out whether this is the right cluster; if it is, see {RESOLVE}",
             )
         else:
             yield skipped("kafka.progress_topic", "not there yet: the first relay makes it", expected=name)

@@ -68,7 +68,7 @@ def _shards(now: status.Status) -> Iterator[Finding]:
                 name,
                 expected="no halt",
                 actual=f"stopped to keep the guarantee: {shard.halted_reason}",
-                fix=f"look with `{INSPECT}`; once you know which side is right, `{RESOLVE}`",
+                fix=f"look with `{INSPECT}`; once you know which side is right, see {RESOLVE}",
             )
         elif shard.holder is None:
             yield warned(

@@ -49,7 +49,8 @@ def test_a_stack_that_is_closed_leaves_no_process_no_port_and_no_folder() -> Non
     before = processes_below(os.getpid())
 
     with Stack.start(durable=False, environment=EMBEDDED) as stack:
-        ports = [int(address.rpartition(":")[2].partition("/")[0]) for address in stack.environment().values()]
+        addresses = (stack.database_url, stack.kafka_bootstrap, stack.smtp_dsn)
+        ports = [int(address.rpartition(":")[2].partition("/")[0]) for address in addresses]
         started = [pid for pid in processes_below(os.getpid()) if pid not in before]
         assert len(started) >= 6  # a server and its guard, three times
         assert [listens(port) for port in ports] == [True, True, True]

@@ -34,7 +34,7 @@ def stopped(relays: Relays) -> RelayProcess:
     relay = relays.start("drain")
     assert relay.wait() == 3, relay.output
     assert "outbox relay position" in relay.output
-    assert "outbox relay resync" in relay.output
+    assert "docs/operations.md" in relay.output
     return relay
 
 
