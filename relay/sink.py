@@ -8,7 +8,7 @@ is thrown away. That log line is the reason why the client's version is pinned.
 import logging
 import re
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +26,9 @@ COMMIT_SECONDS = 6.0
 ABORT_SECONDS = 2.0
 # Bytes that Kafka adds to a record in a batch of its own: below the topic's limit, and still refused without them.
 _BATCH_OVERHEAD = 512
+# Seconds: every request has timed out by then. The producers that wait for it, the oldest first.
+_RETIREMENT = 2 * SOCKET_TIMEOUT
+_retired: deque[tuple[float, Producer]] = deque()
 _ENDTXN = re.compile(r"EndTxn returned (\w+)")
 
 # What the guarantee rests on (protocol 6). Nobody may override it.
@@ -184,9 +187,8 @@ class KafkaSink:
             self._telemetry.emit("relay.kafka.warned", message=f"abort_transaction: {_text(error)}")
 
     def close(self) -> None:
-        """Drop the producer with what it still holds."""
-        self._producer.purge()
-        self._serve(0)
+        """Drop the producer with what it still holds; whoever initialises next fences it."""
+        _retire(self._producer)
         # Its callback refers to us: without this it would go on reconnecting until the garbage is collected.
         del self._producer
 
@@ -213,6 +215,18 @@ class KafkaSink:
         for code, message in self._failures:
             blamed[code] |= rows.get((message.topic() or "", message.key() or b"", message.value() or b""), set())
         return tuple((code, frozenset(ids)) for code, ids in blamed.items())
+
+
+def _retire(producer: Producer) -> None:
+    """Let go of *producer* once nothing that it has asked for can still be unanswered.
+
+    librdkafka 2.16.1 ends the whole process (`Assertion rk->rk_eos.txn_req_cnt > 0`) when a producer is destroyed while
+    its AddPartitionsToTxn is under way: a lease that was lost within a page did that.
+    """
+    now = time.monotonic()
+    _retired.append((now, producer))
+    while _retired and now - _retired[0][0] > _RETIREMENT:
+        _retired.popleft()
 
 
 def _refusal(error: KafkaError) -> RecordRefusedError | UncleanError:

@@ -20,7 +20,7 @@ class SinkClient:
 
     def __init__(self, http_url: str) -> None:
         """Prepare to ask; nothing is sent yet."""
-        self._http = httpx.Client(base_url=http_url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=http_url, timeout=300, trust_env=False)  # a list of thousands takes a while
 
     def messages(self, *, recipient: str | None = None) -> list[Received]:
         """Return the mails, oldest first, of *recipient* or of everybody."""
