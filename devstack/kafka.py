@@ -4,8 +4,10 @@ import base64
 import os
 import signal
 import uuid
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from confluent_kafka import KafkaException
@@ -19,17 +21,6 @@ from devstack.processes import Command, GuardedProcess, free_port, run
 JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 # What a shell set for other Java programs.
 JAVA_SETTINGS = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
-SETTINGS = """
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=CLIENT://127.0.0.1:{port}
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=CLIENT
-controller.listener.names=CONTROLLER
-log.dirs={data}
-{broker}"""
 # What holds wherever the broker runs: one of everything, nothing made by accident, no waiting for more group members.
 BROKER = {
     "auto.create.topics.enable": "false",
@@ -68,24 +59,25 @@ def java() -> Path:
 class EmbeddedKafka:
     """One broker with a data folder and ports of its own; they stay the same over stops and crashes."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare a broker in *folder*: fetch its jars, format its storage under a random cluster id."""
-        self.port = free_port()
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        cluster_id: str | None = None,
+    ) -> None:
+        """Prepare a broker in *folder*: fetch its jars, format its storage; *settings* go over ours."""
+        self.port = port or free_port()
         self.log = folder / "kafka.log"
         self._settings = folder / "kafka.properties"
         self._logging = folder / "kafka-log4j2.xml"
         self._classpath = ":".join(map(str, maven.fetch(maven.locked("kafka"))))
         self._process: GuardedProcess | None = None
-        self._settings.write_text(
-            SETTINGS.format(
-                port=self.port,
-                controller_port=free_port(),
-                data=folder / "kafka",
-                broker="\n".join(f"{name}={value}" for name, value in BROKER.items()),
-            ).lstrip()
-        )
+        own = {**alone(self.port, free_port()), "log.dirs": str(folder / "kafka"), **BROKER, **settings}
+        self._settings.write_text("".join(f"{name}={value}\n" for name, value in own.items()))
         self._logging.write_text(LOGGING.format(log=self.log))
-        self._format()
+        self._format(cluster_id or new_cluster_id())
 
     @classmethod
     def started(cls, folder: Path) -> Self:
@@ -113,6 +105,11 @@ class EmbeddedKafka:
         self._process = GuardedProcess(self._command("Apache Kafka", "kafka.Kafka", str(self._settings)))
         self._process.wait_ready(self._answers, timeout_seconds=90)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send the broker's process a signal; nothing, if there is none."""
+        if self._process is not None:
+            self._process.send(number)
+
     def stop(self) -> None:
         """Stop the broker in order."""
         self._end(signal.SIGTERM)
@@ -136,16 +133,34 @@ class EmbeddedKafka:
         words = (str(java()), *options, "-cp", self._classpath, main, *arguments)
         return Command(name, words, self.log, environment=environment)
 
-    def _format(self) -> None:
-        """Write the storage's metadata, under a new cluster id."""
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    def _format(self, cluster_id: str) -> None:
+        """Write the storage's metadata."""
         # An id that begins with a dash would be read as an option.
-        arguments = ("format", f"--cluster-id={cluster}", f"--config={self._settings}")
+        arguments = ("format", f"--cluster-id={cluster_id}", f"--config={self._settings}")
         run(self._command("Apache Kafka's storage tool", "kafka.tools.StorageTool", *arguments))
 
     def _answers(self) -> bool:
         """Say whether the broker lists topics."""
         return answers(self.bootstrap, timeout_seconds=1)
+
+
+def alone(port: int, controller_port: int) -> dict[str, str]:
+    """Return what makes a broker a cluster of its own, with clients at *port*."""
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "listeners": f"CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"CLIENT://127.0.0.1:{port}",
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "CLIENT",
+        "controller.listener.names": "CONTROLLER",
+    }
+
+
+def new_cluster_id() -> str:
+    """Return a random id in the form that Kafka asks for."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
 def container_settings() -> dict[str, str]:
