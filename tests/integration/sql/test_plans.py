@@ -79,6 +79,15 @@ def test_a_wrong_index_would_be_noticed(planner: psycopg.Connection) -> None:
     assert "Seq Scan" in plan
 
 
+def test_a_window_reads_its_own_part_of_the_index_and_no_more(planner: psycopg.Connection) -> None:
+    """Rule 10: a range of transactions between two snapshots, and the old ones one by one."""
+    found = explained(planner, parts(Path("relay/sql/find_range.sql"))[1])
+    page = explained(planner, parts(Path("relay/sql/read_page.sql"))[1])
+
+    assert "Index Cond: ((tx >= " in found, found
+    assert "Index Cond: (tx = ANY" in page or "Index Cond: ((tx = ANY" in page, page
+
+
 def _named(header: str, connection: psycopg.Connection) -> list[str]:
     """Return the indexes that a header names; `Index: primary key` means that of any table."""
     known = {name for (name,) in connection.execute("select indexname from pg_indexes where schemaname = 'outbox'")}
