@@ -73,3 +73,13 @@ def insert(connection: psycopg.Connection, *keys: str, pad: int = 0) -> None:
             " from generate_series(1, %s) as n)))",
             (key, pad // 32),
         )
+
+
+def outlive(connect: Connect) -> None:
+    """Have a younger transaction end, so that the next snapshot lists those in progress by their ids.
+
+    Without one they would be at or behind its xmax, as if they had not begun.
+    """
+    younger = connect()
+    younger.execute("select pg_current_xact_id()")
+    younger.commit()

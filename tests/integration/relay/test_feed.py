@@ -1,13 +1,12 @@
 """What a window is not: what committed after its snapshot, what was read before, and what is published already."""
 
-import psycopg
 import pytest
 
 from relay.feed import Feed
 from relay.leases import DeadLetter, Session
 from relay.source import Source
 from relay.window import BEGINNING, ORIGIN, Page, Position
-from tests.integration.relay.conftest import Connect, insert
+from tests.integration.relay.conftest import Connect, insert, outlive
 
 pytestmark = pytest.mark.versions
 
@@ -40,14 +39,10 @@ def publish(feed: Feed, page: Page | None) -> Position:
     return after
 
 
-def use_a_transaction_id(host: psycopg.Connection) -> None:
-    host.execute("select pg_current_xact_id()")
-    host.commit()
-
-
 def test_what_commits_between_the_snapshot_and_the_page_is_in_the_next_window(source: Source, connect: Connect) -> None:
     old, young, quick = connect(), connect(), connect()
     insert(old, "old")
+    outlive(connect)
     a = source.snapshot()
     insert(young, "young")
     insert(quick, "quick")
@@ -68,7 +63,7 @@ def test_a_long_transaction_makes_no_window_of_what_was_read(source: Source, con
     insert(host, "read")
     host.commit()
     a = source.snapshot()
-    use_a_transaction_id(host)
+    outlive(connect)
 
     assert source.find(seq=2, a=a, b=source.snapshot()) is None
 
@@ -111,6 +106,7 @@ def test_a_window_that_is_not_finished_goes_on_behind_its_position(source: Sourc
 def test_a_dead_letter_of_an_old_transaction_is_left_out(session: Session, source: Source, connect: Connect) -> None:
     old = connect()
     insert(old, "sick", "well")
+    outlive(connect)
     a = source.snapshot()
     old.commit()
     window = source.find(seq=1, a=a, b=source.snapshot())

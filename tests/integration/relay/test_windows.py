@@ -6,7 +6,7 @@ import pytest
 from relay.leases import Session
 from relay.source import Source
 from relay.window import ORIGIN, Position
-from tests.integration.relay.conftest import Connect, Reader, insert
+from tests.integration.relay.conftest import Connect, Reader, insert, outlive
 
 pytestmark = pytest.mark.versions
 
@@ -143,6 +143,7 @@ def test_a_page_that_ends_with_the_window_says_so(reader: Reader, connect: Conne
 def test_old_and_young_transactions_share_pages_in_the_order_of_ids(reader: Reader, connect: Connect) -> None:
     old, young = connect(), connect()
     insert(old, "1", "2", "3")
+    outlive(connect)
     reader.read()
     insert(young, "4", "5")
     insert(old, "6")
@@ -152,6 +153,19 @@ def test_old_and_young_transactions_share_pages_in_the_order_of_ids(reader: Read
 
     assert reader.read() == list("1234567")
     assert reader.pages == [list("1234"), list("567")]
+
+
+def test_a_page_that_ends_within_an_old_transaction_is_followed_by_what_is_behind_it(
+    reader: Reader, connect: Connect
+) -> None:
+    old = connect()
+    insert(old, *"123456")
+    outlive(connect)
+    reader.read()
+    old.commit()
+
+    assert reader.read() == list("123456")
+    assert reader.pages == [list("1234"), list("56")]
 
 
 def test_a_page_holds_about_as_many_bytes_as_it_may_and_always_one_row(session: Session, connect: Connect) -> None:
@@ -172,6 +186,7 @@ def test_a_window_is_resumed_behind_the_last_id_also_for_old_transactions(sessio
     source = Source(session.connection, shard=0, shards=1, rows=2, page_bytes=1_000_000)
     old, young = connect(), connect()
     insert(old, "1")
+    outlive(connect)
     a = source.snapshot()
     insert(young, "2", "3")
     insert(old, "4")
