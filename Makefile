@@ -10,7 +10,7 @@ ARGS ?=
 VERSIONS ?= 14 15 16 17
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-versions chaos bench lint format clean
+.PHONY: help setup demo test test-versions chaos bench mutants lint format clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -43,6 +43,9 @@ test-versions: setup ## run what touches SQL on PostgreSQL 14 to 17 (VERSIONS="1
 
 chaos: setup ## kill relays and workers at random, then count (SECONDS=300 SEED=7)
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: setup ## break a rule of the protocol at a time, and see which test notices (NAME="barrier-off …")
+	@$(BIN)/python -m tests.mutations $(NAME) $(ARGS)
 
 bench: setup ## measure throughput and latency
 	@$(BIN)/python -m bench $(ARGS)
