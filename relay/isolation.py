@@ -4,7 +4,7 @@ A row is given up only after it has failed alone, twice, for a reason of its own
 is ours (rule 9). With the policy `park-key` later events of its key wait behind it, so that order survives a redrive.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relay.errors import BlockedError, RecordRefusedError
@@ -40,8 +40,8 @@ class Isolation:
         self, session: Session, term: Term, *, parked: dict[tuple[str, str], int], policies: Policies, emit: Emit
     ) -> None:
         """Begin with the *parked* keys that the database knows."""
+        self.term = term  # under a new epoch after each dead letter
         self._session = session
-        self._term = term
         self._policies = policies
         self._emit = emit
         self._parked = parked
@@ -96,11 +96,9 @@ class Isolation:
         reason, policy = POISON[error.code], self._policies.of(topic)
         if policy == "block":
             self._reasons[row.id] = error
-            raise BlockedError(self._term.shard, row.event.event_id, topic, f"{reason}: {error.detail}")
+            raise BlockedError(self.term.shard, row.event.event_id, topic, f"{reason}: {error.detail}")
         parks = policy == "park-key"
-        written = self._session.write_dead_letters(
-            self._term, [DeadLetter(row, topic)], reason=reason, detail=error.detail, parks=parks, attempts=_TRIES
-        )
+        written = self._keep([DeadLetter(row, topic)], reason=reason, detail=error.detail, parks=parks, attempts=_TRIES)
         if parks and row.id in written:
             self._parked[row.key] = written[row.id]
         self._suspicion = self._suspicion.clear([row.id])
@@ -113,19 +111,32 @@ class Isolation:
             return page
         letters = [DeadLetter(row, publisher.topic(row), behind=self._parked[row.key]) for row in held]
         detail = "an earlier event of the same key could not be published"
-        self._session.write_dead_letters(
-            self._term, letters, reason=HELD_BEHIND, detail=detail, parks=False, attempts=0
-        )
+        self._keep(letters, reason=HELD_BEHIND, detail=detail, parks=False, attempts=0)
         self._suspicion = self._suspicion.clear(row.id for row in held)
         self._emit("relay.event.held", count=len(held))
         return replace(page, rows=rows)
+
+    def _keep(
+        self, letters: Sequence[DeadLetter], *, reason: str, detail: str, parks: bool, attempts: int
+    ) -> Mapping[int, int]:
+        """Write *letters*, and return the dead letter of each row id; the epoch that passes them by has still to begin.
+
+        The barrier of their window may have been written before them. After a failover to a server that has the one and
+        lacks the others, the position would pass them by: the new epoch has a barrier of its own, behind them.
+        """
+        written = self._session.write_dead_letters(
+            self.term, letters, reason=reason, detail=detail, parks=parks, attempts=attempts
+        )
+        self.term = self._session.renew_epoch(self.term)
+        self._emit("relay.epoch.renewed", epoch=self.term.epoch)
+        return written
 
     def release(self, heads: list[DeadHead], *, a: str) -> bool:
         """Insert the events of resolved *heads* again, in order; return whether any was. Between two windows only."""
         released_any = False
         for head in heads:
             tries = self._postponed.get(head.id, 0)
-            released = self._session.release_key(self._term, head, a=a, lock_table=tries < _LOCK_TRIES)
+            released = self._session.release_key(self.term, head, a=a, lock_table=tries < _LOCK_TRIES)
             if released is None:
                 self._postponed[head.id] = tries + 1
                 self._emit("relay.key.release_postponed", dead_letter=head.id, tries=tries + 1)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -179,6 +179,13 @@ class Session:
         if row is None:
             raise ServerUnfitError(f"shard {shard}", f"one of 0 to {shards - 1}", "no such shard")
         return Term(shard=shard, **row)
+
+    def renew_epoch(self, term: Term) -> Term:
+        """Return *term* under the next epoch, whose barriers prove what was written under the one before."""
+        row = self.row("renew_epoch", shard=term.shard, epoch=term.epoch)
+        if row is None:
+            raise _fenced(term)
+        return replace(term, epoch=row["epoch"])
 
     def check(self, term: Term) -> None:
         """Raise LeaseLostError unless lock and epoch are still those of *term*."""

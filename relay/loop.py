@@ -287,9 +287,12 @@ class ShardLoop:
         assert isolation is not None  # noqa: S101
         page = isolation.hold_parked(page, publisher)
         feed.keep(page)
+        held.term = isolation.term
+        publisher.go_on_as(held.term)
         piece = isolation.next_slice(page)
         if isolation.guilty(piece):
             self._give_up(isolation, piece, publisher)
+            held.term = isolation.term
             feed.keep(page.without(1))
             return Signal.GAVE_UP
         records, refused = publisher.encode(piece.rows)

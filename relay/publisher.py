@@ -90,6 +90,11 @@ class Publisher:
         """Return whether a topic was found whose limits the producer does not have: they are fixed when it is made."""
         return self._topics.largest > self._sink.largest or self._topics.batch < self._sink.batch
 
+    def go_on_as(self, term: Term) -> None:
+        """Publish under *term*, the same term under a new epoch; its windows need barriers of that epoch."""
+        if term != self._term:
+            self._term, self._barred_seq = term, None
+
     # -------------------------------------------------------------------------------------------------- records
 
     def encode(self, rows: Sequence[Row]) -> tuple[dict[int, Record], dict[int, RecordRefusedError]]:

@@ -53,6 +53,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.event.suspected": "warning",
     "relay.event.struck": "warning",
     "relay.dead_letter.written": "warning",
+    "relay.epoch.renewed": "debug",
     "relay.event.held": "info",
     "relay.key.released": "info",
     "relay.key.release_postponed": "info",

@@ -54,7 +54,7 @@ def test_a_takeover_raises_the_epoch_and_ends_the_former_term(session: Session, 
 
     following = successor.raise_epoch(0, shards=1)
 
-    assert following.epoch == term.epoch + 1
+    assert following.epoch > term.epoch
     for write in (
         lambda: session.check(term),
         lambda: session.write_barrier(term, window(1)),
@@ -264,3 +264,33 @@ def test_a_read_only_database_is_no_primary(database: str) -> None:
 
     assert caught.value.standby
     assert caught.value.lasting
+
+
+@pytest.mark.parametrize(
+    ("chosen", "effective"),
+    [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")],
+)
+def test_no_default_of_the_database_weakens_the_barrier_or_hides_its_warning(
+    chosen: str, effective: str, database: str
+) -> None:
+    """Rules 1 and 2: a cancelled wait for a standby shows as a warning, and in nothing else."""
+    name = database.rpartition("/")[2]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"alter database {name} set synchronous_commit = {chosen}")
+        connection.execute(f"alter database {name} set client_min_messages = error")
+
+    session = Session.open(SecretDsn(database), name="test")
+
+    shown = "select current_setting('synchronous_commit'), current_setting('client_min_messages')"
+    assert session.connection.execute(shown).fetchone() == (effective, "warning")
+    session.close()
+
+
+def test_an_epoch_that_is_renewed_within_a_term_fences_the_one_before(session: Session) -> None:
+    term = session.raise_epoch(0, shards=1)
+
+    renewed = session.renew_epoch(term)
+
+    assert renewed.epoch == term.epoch + 1
+    with pytest.raises(LeaseLostError):
+        session.renew_epoch(term)
