@@ -175,6 +175,13 @@ def _unproven(record: Progress, batch: Batch | None) -> str | None:
         return f"outbox.batch has no row for window {record.seq}, which Kafka has committed: PostgreSQL lost history"
     if (batch.a, batch.b) != (record.a, record.b):
         return f"outbox.batch and the progress record disagree on the snapshots of window {record.seq}"
+    # The snapshots alone do not tell: a standby and the primary it parted from count the same transaction ids. Only a
+    # term that took up an unfinished window can have left its epoch on the row without a record of it.
+    if batch.epoch < record.epoch or (record.last_id is None and batch.epoch != record.epoch):
+        return (
+            f"window {record.seq} was published in epoch {record.epoch}, "
+            f"and outbox.batch has it of epoch {batch.epoch}: PostgreSQL lost history"
+        )
     return None
 
 

@@ -52,13 +52,13 @@ def test_a_takeover_waits_for_what_its_predecessor_is_writing(
 
     write(session, check)
 
-    assert successor.raise_epoch(0, shards=1).epoch == 2
+    assert successor.raise_epoch(0, shards=1).epoch > 1
 
 
 def test_a_barrier_of_a_newer_epoch_is_not_replaced(session: Session) -> None:
     term = session.raise_epoch(0, shards=1)
     session.write_barrier(term, WINDOW)
-    session.connection.execute("update outbox.batch set epoch = 99")
+    session.connection.execute("update outbox.batch set epoch = epoch + 1")
 
     with pytest.raises(LeaseLostError):
         session.write_barrier(term, WINDOW)

@@ -39,6 +39,10 @@ def test_a_record_that_postgresql_can_prove_is_accepted_with_what_its_barrier_sa
     assert judged() == Accepted(Position(seq=3, a="3:5:", b="3:9:", last_id=None), n=6)
 
 
+def test_a_term_that_took_up_a_window_and_died_has_left_its_epoch_on_the_barrier() -> None:
+    assert isinstance(judged(replace(RECORD, last_id=8), batch=replace(BATCH, epoch=5)), Accepted)
+
+
 def test_without_a_record_a_new_shard_begins() -> None:
     assert judged(None, term=replace(TERM, bootstrapped=False), batch=None) == Absent()
 
@@ -66,6 +70,9 @@ def test_a_bootstrap_that_was_cut_off_is_taken_up() -> None:
         (judged(batch=None), "outbox.batch has no row for window 3"),
         (judged(batch=replace(BATCH, a="3:4:")), "disagree on the snapshots of window 3"),
         (judged(batch=replace(BATCH, b="3:8:")), "disagree on the snapshots of window 3"),
+        (judged(batch=replace(BATCH, epoch=3)), "published in epoch 4, and outbox.batch has it of epoch 3"),
+        (judged(batch=replace(BATCH, epoch=5)), "published in epoch 4, and outbox.batch has it of epoch 5"),
+        (judged(replace(RECORD, last_id=8), batch=replace(BATCH, epoch=3)), "outbox.batch has it of epoch 3"),
         (judged(now="8:8:"), "the position has seen transaction 9, PostgreSQL is at 8"),
     ],
 )
