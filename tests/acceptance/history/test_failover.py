@@ -145,8 +145,7 @@ def test_a_primary_that_comes_back_is_not_taken_for_the_standby_that_counted_the
     window = "select a::text || ' ' || b::text from outbox.batch where seq = 2"
     assert ask(former, window) == site.ask(window)
     epoch = "select epoch from outbox.batch where seq = 2"
-    if ask(former, epoch) == site.ask(epoch):
-        pytest.skip("one time in a thousand both draw the same epoch")
+    assert ask(former, epoch) != site.ask(epoch)  # but for one time in a thousand, which is what remains of the risk
     site.insert(1, dsn=former)
 
     ends_with_3(relays.start("drain", settings=here), "lost history")
