@@ -1,233 +1,150 @@
-"""The promise, checked: everything that read_committed consumers see, against the rows of `outbox.event`.
+"""The promise, checked on real servers: reads PostgreSQL and Kafka, and has `promises.py` say what is broken."""
 
-Each committed event exactly once in topics or dead letters · none that PostgreSQL does not have · order per key · the
-chain of progress records unbroken, each with the count and digest of its transaction's events and its barrier row ·
-nothing by an older epoch after a newer one · no transaction left open.
-"""
-
-import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # no __all__
-from psycopg.rows import namedtuple_row
 
-_ROUTE = "outbox.event.{}"
+from tests.support import promises
+from tests.support.promises import Barrier, Event, Letter, Published, Rows, Violation
 
+__all__ = ["Published", "Seen", "check", "look", "read_committed"]
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A pg_snapshot, read by other means than the relay's."""
+# Seconds.
+_ANSWER = 20.0
+_RECHECK = 0.5
 
-    xmax: int
-    running: frozenset[int]
-
-    @classmethod
-    def of(cls, text: str) -> "Snapshot":
-        """Return the snapshot that PostgreSQL writes as *text*."""
-        _, xmax, running = text.split(":")
-        return cls(int(xmax), frozenset(int(tx) for tx in running.split(",") if tx))
-
-    def sees(self, tx: int) -> bool:
-        """Return whether *tx* had ended."""
-        return tx < self.xmax and tx not in self.running
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """One record that a consumer sees."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: str
-    event_id: str
+# Where retention deletes meanwhile, tests copy what is inserted into these, and we read both.
+WITNESS = """
+create table public.witness (like outbox.event);
+create table public.witness_batch (like outbox.batch, primary key (shard, seq));
+create function public.witness() returns trigger language plpgsql security definer as $$ begin
+  insert into public.witness (tx, id, event_id, aggregate_type, aggregate_id, type, payload, headers, topic, created_at)
+  values (new.tx, new.id, new.event_id, new.aggregate_type, new.aggregate_id, new.type, '{}', new.headers, new.topic,
+    new.created_at);
+  return null; end $$;
+create function public.witness_batch() returns trigger language plpgsql security definer as $$ begin
+  insert into public.witness_batch values (new.*)
+  on conflict (shard, seq) do update set epoch = excluded.epoch, a = excluded.a, b = excluded.b, n = excluded.n;
+  return null; end $$;
+create trigger witness after insert on outbox.event for each row execute function public.witness();
+create trigger witness after insert or update on outbox.batch for each row execute function public.witness_batch();
+"""
+_EVENTS = """
+select e.id, e.tx::text::bigint, e.event_id::text, e.aggregate_type, e.aggregate_id,
+  coalesce(e.topic, 'outbox.event.' || e.aggregate_type),
+  outbox.shard_of(e.aggregate_type, e.aggregate_id, (select shards from outbox.meta)),
+  e.headers->>'redriven-from', not exists (select from outbox.event as o where o.id = e.id)
+from {events} as e order by e.id
+"""
+_LETTERS = """
+select event_row_id, event_id::text, resolution, redriven_event_id::text, redrive_pending
+from outbox.dead_letter where stage = 'publish'
+"""
+_BARRIERS = "select shard, seq, epoch, a::text, b::text from {batches}"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the checker looked at, for tests that want to say more."""
+    """What the checker looked at, and what is wrong with it."""
 
     published: Sequence[Published]
     progress: Sequence[Mapping[str, Any]]
+    rows: Rows
+    wrong: Sequence[Violation] = ()
 
 
 def check(dsn: str, bootstrap: str, *, complete: bool = True) -> Seen:
     """Return what is published, or raise an AssertionError with every violation; *complete*: nothing may be missing."""
-    with psycopg.connect(dsn, row_factory=namedtuple_row) as connection:
-        meta: Any = connection.execute("select install_id::text, generation, sysid, shards from outbox.meta").fetchone()
-        events: Any = connection.execute(
-            "select e.id, e.tx::text::bigint as tx, e.event_id::text, e.aggregate_type, e.aggregate_id, e.topic,"
-            " outbox.shard_of(e.aggregate_type, e.aggregate_id, m.shards) as shard"
-            " from outbox.event as e, outbox.meta as m order by e.id"
-        ).fetchall()
-        letters = connection.execute(
-            "select event_row_id, event_id::text, shard from outbox.dead_letter where stage = 'publish'"
-        ).fetchall()
-        batches = connection.execute("select shard, seq, epoch, a::text, b::text from outbox.batch").fetchall()
-    assert meta is not None
-    topics = {event.topic or _ROUTE.format(event.aggregate_type) for event in events}
+    seen = look(dsn, bootstrap, complete=complete)
+    assert not seen.wrong, "\n".join(["the promise is broken:", *map(str, seen.wrong)])
+    return seen
+
+
+def look(
+    dsn: str,
+    bootstrap: str,
+    *,
+    complete: bool = True,
+    unordered: str | None = None,
+    parked: bool = False,
+    patience_seconds: float = 0.0,
+) -> Seen:
+    """Return what is published and what is wrong with it; an open transaction may end within *patience_seconds*.
+
+    For *unordered* and *parked* see `promises.in_order`.
+    """
+    rows = read_rows(dsn)
+    topics = {event.topic for event in rows.events}
+    progress_topic = f"outbox.{rows.identity[0]}.progress"
+    hanging = _open_transactions(bootstrap, topics | {progress_topic}, patience_seconds)
     published = read_committed(bootstrap, topics)
-    progress = [json.loads(value) for _, value in _read(bootstrap, {f"outbox.{meta.install_id}.progress"})]
-    wrong = [
-        *_once(events, letters, published, complete=complete),
-        *_in_order(events, published),
-        *_chain(meta, progress, batches),
-        *_pages(events, letters, progress),
-        *_open_transactions(bootstrap, topics | {f"outbox.{meta.install_id}.progress"}),
-    ]
-    assert not wrong, "\n".join(["the promise is broken:", *wrong])
-    return Seen(published, progress)
-
-
-# ------------------------------------------------------------------------------------------------- the promises
-
-
-def _once(events: Any, letters: Any, published: Sequence[Published], *, complete: bool) -> Iterable[str]:
-    known = {event.event_id: event for event in events}
-    dead = {letter.event_id for letter in letters}
-    counts = Counter(record.event_id for record in published)
-    for event_id, count in counts.items():
-        if event_id not in known:
-            yield f"event {event_id} is published, and PostgreSQL has no such event"
-        if count > 1:
-            yield f"event {event_id} (id {known[event_id].id if event_id in known else '?'}) is published {count} times"
-        if event_id in dead:
-            yield f"event {event_id} is published, and has a dead letter"
-    if complete:
-        for event in events:
-            if event.event_id not in counts and event.event_id not in dead:
-                yield f"event {event.event_id} (id {event.id}, tx {event.tx}) is neither published nor a dead letter"
-
-
-def _in_order(events: Any, published: Sequence[Published]) -> Iterable[str]:
-    """Order per key, for keys whose transactions came one after the other: by id, whatever window they fell into."""
-    by_id = {event.event_id: event for event in events}
-    per_key: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for record in published:  # in the order of offsets, within a partition
-        if event := by_id.get(record.event_id):
-            per_key[event.aggregate_type, event.aggregate_id].append(event)
-    for key, sequence in per_key.items():
-        mine = {event.event_id for event in sequence}
-        partitions = {(record.topic, record.partition) for record in published if record.event_id in mine}
-        topics = {topic for topic, _ in partitions}
-        if len(partitions) != len(topics):
-            yield f"key {key} is spread over partitions {sorted(partitions)}"
-        if len(topics) == 1 and [event.id for event in sequence] != sorted(event.id for event in sequence):
-            yield f"key {key} is out of order: {[event.id for event in sequence]}"
-
-
-def _chain(meta: Any, progress: Sequence[Mapping[str, Any]], batches: Any) -> Iterable[str]:
-    known = {(batch.shard, batch.seq): batch for batch in batches}
-    for shard in range(meta.shards):
-        before: Mapping[str, Any] | None = None
-        for record in (record for record in progress if record["shard"] == shard):
-            where = f"progress {shard}/{record['seq']}"
-            if (record["install"], record["gen"], record["sysid"]) != (meta.install_id, meta.generation, meta.sysid):
-                yield f"{where} is foreign: {record}"
-            if record["prev_seq"] != max(record["seq"] - 1, 0):
-                yield f"{where} names {record['prev_seq']} as its predecessor"
-            batch = known.get((shard, record["seq"]))
-            if batch is None or (batch.a, batch.b) != (record["a"], record["b"]):
-                yield f"{where} has no barrier row with its snapshots: {batch}"
-            elif batch.epoch < record["epoch"]:
-                yield f"{where} is of epoch {record['epoch']}, its barrier of {batch.epoch}"
-            if before is None:
-                if record["seq"] != 0:
-                    yield f"{where} is the first record"
-            else:
-                yield from _link(where, before, record)
-            before = record
-
-
-def _link(where: str, before: Mapping[str, Any], record: Mapping[str, Any]) -> Iterable[str]:
-    if record["epoch"] < before["epoch"]:
-        yield f"{where} of epoch {record['epoch']} follows one of epoch {before['epoch']}"
-    if record["seq"] == before["seq"]:
-        same = (record["a"], record["b"]) == (before["a"], before["b"])
-        if before["last_id"] is None or not same:
-            yield f"{where} goes on in a window that was finished, or has other snapshots"
-        elif record["last_id"] is not None and record["last_id"] <= before["last_id"]:
-            yield f"{where} goes back from {before['last_id']} to {record['last_id']}"
-    elif record["seq"] != before["seq"] + 1:
-        yield f"{where} follows {before['seq']}"
-    elif before["last_id"] is not None:
-        yield f"{where} begins before {before['seq']} was finished"
-
-
-def _pages(events: Any, letters: Any, progress: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    """Count and digest of every record, and that no event lies between two windows."""
-    dead = {letter.event_row_id for letter in letters}
-    last: dict[int, Mapping[str, Any]] = {}
-    for record in progress:
-        before = last.get(record["shard"])
-        same = before is not None and before["seq"] == record["seq"]
-        low = before["last_id"] if before is not None and same else 0
-        a, b = Snapshot.of(record["a"]), Snapshot.of(record["b"])
-        ids = [
-            event.id
-            for event in events
-            if event.shard == record["shard"]
-            and b.sees(event.tx)
-            and not a.sees(event.tx)
-            and event.id not in dead
-            and event.id > low
-            and (record["last_id"] is None or event.id <= record["last_id"])
-        ]
-        digest = hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
-        if (record["n"], record["sha"]) != (len(ids), digest):
-            yield f"progress {record['shard']}/{record['seq']} speaks of {record['n']} events, its page has {ids}"
-        if before is not None and not same:
-            end = Snapshot.of(before["b"])
-            between = [e.id for e in events if e.shard == record["shard"] and a.sees(e.tx) and not end.sees(e.tx)]
-            if set(between) - dead:
-                yield f"events {between} lie between windows {before['seq']} and {record['seq']}"
-        last[record["shard"]] = record
-
-
-def _latest() -> Any:
-    return OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-
-def _open_transactions(bootstrap: str, topics: Iterable[str]) -> Iterable[str]:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    partitions = _partitions(admin, topics)
-    if not partitions:
-        return
-    ends: list[dict[tuple[str, int], int]] = []
-    for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
-        futures = admin.list_offsets({partition: _latest() for partition in partitions}, isolation_level=level)
-        ends.append({(p.topic, p.partition): future.result(timeout=10).offset for p, future in futures.items()})
-    for place, stable in ends[0].items():
-        if stable != ends[1][place]:
-            yield f"a transaction is open on {place}: stable up to {stable}, written up to {ends[1][place]}"
+    progress = [json.loads(message.value() or b"") for message in _read(bootstrap, {progress_topic})]
+    wrong = (
+        *promises.exactly_once(rows, published, complete=complete),
+        *promises.in_place(rows, published),
+        *promises.in_order(rows, published, unordered=unordered, parked=parked),
+        *promises.redriven_once(rows),
+        *promises.unbroken(rows, progress),
+        *promises.pages(rows, progress),
+        *hanging,
+    )
+    return Seen(published, progress, rows, wrong)
 
 
 # ------------------------------------------------------------------------------------------------------ reading
 
 
+def read_rows(dsn: str) -> Rows:
+    """Return what PostgreSQL has, in one snapshot; from the witnesses where there are some."""
+    with psycopg.connect(dsn, connect_timeout=int(_ANSWER)) as connection:
+        connection.execute("set transaction isolation level repeatable read")
+        meta: Any = connection.execute("select install_id::text, generation, sysid, shards from outbox.meta").fetchone()
+        assert meta is not None
+        witness: Any = connection.execute("select to_regclass('public.witness_batch') is not null").fetchone()
+        tables = {"events": "outbox.event", "batches": "outbox.batch"}
+        if witness[0]:
+            tables = {"events": "public.witness", "batches": "public.witness_batch"}
+        events = connection.execute(_EVENTS.format(**tables).encode())
+        letters = connection.execute(_LETTERS.encode())
+        barriers = [Barrier(*row) for row in connection.execute(_BARRIERS.format(**tables).encode())]
+        return Rows(
+            identity=meta[:3],
+            shards=meta[3],
+            events=[_event(*row) for row in events],
+            letters=[Letter(*row) for row in letters],
+            barriers={(barrier.shard, barrier.seq): barrier for barrier in barriers},
+        )
+
+
+def _event(row_id: int, tx: int, event_id: str, kind: str, key: str, *more: Any) -> Event:
+    topic, shard, redriven_from, deleted = more
+    return Event(row_id, tx, event_id, (kind, key), topic, shard, redriven_from, deleted)
+
+
 def read_committed(bootstrap: str, topics: Iterable[str]) -> list[Published]:
     """Return what a read_committed consumer sees of *topics*, in the order of offsets within each partition."""
     found = []
-    for message, _ in _read(bootstrap, topics):
-        headers = dict(message.headers() or [])
-        event_id = (headers.get("id") or b"").decode()
-        key = (message.key() or b"").decode()
-        found.append(Published(message.topic(), message.partition(), message.offset(), key, event_id))
-    return found
+    for message in _read(bootstrap, topics):
+        event_id: Any = dict(message.headers() or []).get("id") or b""
+        key: Any = message.key() or b""
+        place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
+        found.append(Published(*place, key.decode(), event_id.decode()))
+    return sorted(found, key=lambda record: (record.topic, record.partition, record.offset))
 
 
 def _partitions(admin: AdminClient, topics: Iterable[str]) -> list[TopicPartition]:
-    metadata = admin.list_topics(timeout=10).topics
+    metadata = admin.list_topics(timeout=_ANSWER).topics
     return [TopicPartition(t, p, 0) for t in sorted(topics) if t in metadata for p in sorted(metadata[t].partitions)]
 
 
-def _read(bootstrap: str, topics: Iterable[str]) -> list[tuple[Any, bytes]]:
+def _read(bootstrap: str, topics: Iterable[str]) -> Iterator[Message]:
+    """Yield each committed message of *topics*; those of one partition are in order."""
     partitions = _partitions(AdminClient({"bootstrap.servers": bootstrap}), topics)
     consumer = Consumer(
         {
@@ -240,20 +157,41 @@ def _read(bootstrap: str, topics: Iterable[str]) -> list[tuple[Any, bytes]]:
             "fetch.wait.max.ms": 20,
         }
     )
-    found: list[tuple[Any, bytes]] = []
-    open_partitions = {(partition.topic, partition.partition) for partition in partitions}
+    left = {(partition.topic, partition.partition) for partition in partitions}
     try:
         consumer.assign(partitions)
-        while open_partitions:
-            message = consumer.poll(20)
-            assert message is not None, f"expected the end of {sorted(open_partitions)}, got nothing for 20 s"
+        while left:
+            message = consumer.poll(_ANSWER)
+            assert message is not None, f"expected the end of {sorted(left)}, got nothing for {_ANSWER:.0f} s"
             error = message.error()
             if error is None:
-                found.append((message, message.value() or b""))
+                yield message
             elif error.code() == KafkaError._PARTITION_EOF:
-                open_partitions.discard((message.topic(), message.partition()))
+                left.discard((message.topic() or "", message.partition() or 0))
             else:
                 raise AssertionError(f"reading {message.topic()}: {error.str()}")
     finally:
         consumer.close()
-    return sorted(found, key=lambda entry: (entry[0].topic(), entry[0].partition(), entry[0].offset()))
+
+
+def _open_transactions(bootstrap: str, topics: Iterable[str], patience_seconds: float) -> Sequence[Violation]:
+    """Return the partitions with a transaction that does not end within *patience_seconds*."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    partitions = _partitions(admin, topics)
+    deadline = time.monotonic() + patience_seconds
+    while partitions:
+        levels = (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+        stable, written = (_ends(admin, partitions, level) for level in levels)
+        wrong = list(promises.closed(stable, written))
+        if not wrong or time.monotonic() > deadline:
+            return wrong
+        admin.poll(_RECHECK)
+    return ()
+
+
+def _ends(
+    admin: AdminClient, partitions: Sequence[TopicPartition], level: IsolationLevel
+) -> dict[tuple[str, int], int]:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    futures = admin.list_offsets(dict.fromkeys(partitions, latest), isolation_level=level)
+    return {(p.topic, p.partition): future.result(timeout=_ANSWER).offset for p, future in futures.items()}

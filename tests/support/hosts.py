@@ -46,7 +46,11 @@ class Host:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            with contextlib.suppress(psycopg.Error), psycopg.connect(self._dsn, connect_timeout=2) as connection:
+            # A prepared transaction that a crash has left behind keeps its key for ever: nobody waits long for one.
+            with (
+                contextlib.suppress(psycopg.Error),
+                psycopg.connect(self._dsn, connect_timeout=2, options="-c lock_timeout=2000") as connection,
+            ):
                 if self._asynchronous:
                     connection.execute("set synchronous_commit = off")
                     connection.commit()
