@@ -41,7 +41,7 @@ test-versions: setup ## run what touches SQL on PostgreSQL 14 to 17 (VERSIONS="1
 	@set -e; for version in $(VERSIONS); do echo "PostgreSQL $$version"; \
 	  $(BIN)/python -m pytest --postgres-version $$version -m versions $(ARGS); done
 
-chaos: setup ## kill relays and workers at random, then count (SECONDS=300 SEED=7)
+chaos: setup ## break everything at random while hosts write, then read back and count (SECONDS=240 SEED=7)
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 mutants: setup ## break a rule of the protocol at a time, and see which test notices (NAME="barrier-off …")

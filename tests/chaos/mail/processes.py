@@ -42,15 +42,16 @@ class Fleet:
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.kills: Counter[str] = Counter()
-        self._environment = environment | {
-            "OUTBOX_DATABASE_URL": servers.database_url,
-            "OUTBOX_KAFKA_BOOTSTRAP": servers.kafka_bootstrap,
-            "OUTBOX_MAIL_DSN": servers.smtp_dsn,
-            "OUTBOX_MAIL_FROM": "Users <no-reply@example.com>",
-            "OUTBOX_MAIL_BACKOFF_BASE_SECONDS": "1",
-            "OUTBOX_MAIL_BACKOFF_CAP_SECONDS": "2",
-            "OUTBOX_MAIL_LEASE_SECONDS": "10",
-        }
+        self._environment = (
+            environment
+            | servers.environment()
+            | {
+                "OUTBOX_MAIL_FROM": "Users <no-reply@example.com>",
+                "OUTBOX_MAIL_BACKOFF_BASE_SECONDS": "1",
+                "OUTBOX_MAIL_BACKOFF_CAP_SECONDS": "2",
+                "OUTBOX_MAIL_LEASE_SECONDS": "10",
+            }
+        )
 
     def __enter__(self) -> Self:
         """Start everything."""

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from devstack import Stack
-    from tests.chaos.writing import Writer
+    from tests.chaos.mail.writing import Writer
 
 SETTLE_SECONDS = 180
 
