@@ -50,15 +50,16 @@ class Processes:
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
         self.application_url = f"http://127.0.0.1:{free_port()}"
         self.metrics_port = free_port()
-        self.environment = environment | {
-            "OUTBOX_DATABASE_URL": servers.database_url,
-            "OUTBOX_KAFKA_BOOTSTRAP": servers.kafka_bootstrap,
-            "OUTBOX_MAIL_DSN": servers.smtp_dsn,
-            "OUTBOX_MAIL_FROM": "Users <no-reply@example.com>",
-            # A retry after a second instead of half a minute: nobody wants to wait for a story.
-            "OUTBOX_MAIL_BACKOFF_BASE_SECONDS": "1",
-            "OUTBOX_MAIL_BACKOFF_CAP_SECONDS": "2",
-        }
+        self.environment = (
+            environment
+            | servers.environment()
+            | {
+                "OUTBOX_MAIL_FROM": "Users <no-reply@example.com>",
+                # A retry after a second instead of half a minute: nobody wants to wait for a story.
+                "OUTBOX_MAIL_BACKOFF_BASE_SECONDS": "1",
+                "OUTBOX_MAIL_BACKOFF_CAP_SECONDS": "2",
+            }
+        )
 
     def __enter__(self) -> Self:
         """Return these processes; leaving the block stops them."""
