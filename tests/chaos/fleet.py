@@ -217,5 +217,7 @@ class Fleet:
             self._journal.count("relay found its servers away", relay=relay.name, reason=reasons[-1:])
             if not reasons or "Traceback" in relay.output():
                 accuse()
+        elif code == -signal.SIGTERM and relay.asked and not relay.output():
+            self._journal.count("relay asked to end before it could hear", relay=relay.name)
         elif code != ExitCode.DONE or not (relay.asked or relay.mode == "drain"):
             accuse()

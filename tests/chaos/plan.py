@@ -34,7 +34,7 @@ INTERVALS: Final[Mapping[FaultKind, float]] = {
     FaultKind.ZOMBIE: 7.0,
     FaultKind.TERMINATE: 11.0,
     FaultKind.DRAIN: 13.0,
-    FaultKind.BROKER: 22.0,
+    FaultKind.BROKER: 17.0,
     FaultKind.POSTGRES: 20.0,
     FaultKind.CUT: 6.0,
     FaultKind.END_TXN: 2.8,
