@@ -104,8 +104,9 @@ def crash_postgres(place: Field, chance: random.Random) -> str | None:
 
 def cut(place: Field, chance: random.Random) -> None:
     """Cut a connection to PostgreSQL at one of the next statements."""
-    if sum(not one.done for one in place.cuts) < _PENDING:
-        place.cuts.append(place.world.line.cut(plan.cut(chance)))
+    wanted = plan.cut(chance)
+    if all(one.done for one in place.cuts if one.text == wanted.text):
+        place.cuts.append(place.world.line.cut(wanted))
 
 
 def end_txn(place: Field, chance: random.Random) -> None:
