@@ -1,0 +1,63 @@
+"""The protocol in every small schedule, and without one of its rules: then a schedule must be found that breaks it."""
+
+import pytest
+
+from tests.model.exploration import Exploration, shortest_counterexample
+from tests.model.rules import Rules
+from tests.model.world import Bounds, Script
+
+# One host's transaction is long, one rolls back before the disk knows of it, one commits late and does not wait.
+ONE: tuple[Script, ...] = (("insert a", "commit"),)
+TWO: tuple[Script, ...] = (("xid", "rollback"), ("insert a", "commit async"))
+EACH = ("kill", "end session", "crash PostgreSQL", "time out", "EndTxn")
+
+
+def test_every_schedule_of_three_transactions_keeps_the_promise() -> None:
+    assert Exploration(Bounds(faults=0)).run().endings > 100
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_every_schedule_of_two_transactions_and_one_fault_keeps_the_promise(kind: str) -> None:
+    assert Exploration(Bounds(hosts=TWO, faults=1, kinds=frozenset({kind}))).run().endings > 10
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", EACH)
+def test_every_schedule_of_three_transactions_and_one_fault_keeps_the_promise(kind: str) -> None:
+    assert Exploration(Bounds(faults=1, kinds=frozenset({kind}))).run().endings > 1000
+
+
+MUTATIONS = {
+    "no renewal after an unclean commit": Bounds(
+        hosts=(("insert a", "commit"), ("insert b", "commit")), kinds=frozenset({"EndTxn"}), rules=Rules(renewal=False)
+    ),
+    "bound from the sequence": Bounds(
+        hosts=(("insert a", "commit"), ("insert b", "commit"), ("insert c", "commit")),
+        faults=0,
+        rules=Rules(bound_from_rows=False),
+    ),
+    "tx > xmax": Bounds(hosts=(("insert a", "commit"), ("insert b", "commit")), faults=0, rules=Rules(from_xmax=False)),
+    "order by tx": Bounds(
+        hosts=(("insert a", "insert b", "commit"), ("insert b", "commit")), faults=0, rules=Rules(order_by_id=False)
+    ),
+    "shared progress partition": Bounds(hosts=ONE, kinds=frozenset({"kill"}), rules=Rules(own_partition=False)),
+    "end of partition instead of the end offset": Bounds(
+        hosts=ONE,
+        faults=2,
+        kinds=frozenset({"kill", "lose markers"}),
+        slow_markers=True,
+        rules=Rules(to_end_offset=False),
+    ),
+    "barrier off": Bounds(
+        hosts=(("insert a", "commit async"),), kinds=frozenset({"crash PostgreSQL"}), rules=Rules(barrier=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_without_a_rule_a_schedule_breaks_the_promise(mutation: str) -> None:
+    found = shortest_counterexample(MUTATIONS[mutation])
+
+    assert found is not None
+    print(f"\n{mutation}:\n{found}")  # noqa: T201  # pytest -s shows the schedule

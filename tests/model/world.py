@@ -1,0 +1,349 @@
+"""Hosts, two relays, PostgreSQL and Kafka together: what can happen next, and what may never have happened.
+
+A fault takes one from the budget; everything else is free. Whatever is left undone is done in the end by a fresh relay
+that nothing happens to (`finish`), and then the promise is checked whole.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from relay.machine import State
+from relay.window import Progress, digest, xmax
+from tests.model.kafka_model import EVENTS, PROGRESS, Kafka, Transaction
+from tests.model.postgres_model import EventRow, Postgres
+from tests.model.relay_model import END_FAULTS, INSTALLATION, RelayModel, decoded
+from tests.model.rules import AS_IT_IS, Rules
+
+Action = tuple[str, int, str]  # what, to whom, how
+Script = tuple[str, ...]
+
+# A host's transaction: "xid" takes a transaction id without a trace in the log, "insert K" an event of key K.
+LONG: Script = ("insert a", "insert b", "commit")
+ROLLED_BACK: Script = ("insert c", "rollback")
+LATE: Script = ("insert b", "commit async")
+HOSTS: tuple[Script, ...] = (LONG, ROLLED_BACK, LATE)
+# Steps of a relay that touch Kafka only, or nothing.
+_KAFKA_ALONE = frozenset({"init", "read", "produce", "end", "settle", *END_FAULTS})
+_RESTING = frozenset({State.STANDING_BY, State.HALTED, State.STOPPED})
+# More steps than any drain of these few events needs.
+_DRAIN_STEPS = 300
+
+
+class PromiseBrokenError(Exception):
+    """The model found what must not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is explored."""
+
+    hosts: tuple[Script, ...] = HOSTS
+    relays: int = 2
+    faults: int = 1
+    kinds: frozenset[str] = frozenset({"kill", "end session", "crash PostgreSQL", "time out", "EndTxn"})
+    bootstrapped: bool = True
+    rules: Rules = AS_IT_IS
+    slow_markers: bool = False
+
+
+@dataclass(slots=True)
+class World:
+    """Everything there is, at one moment."""
+
+    bounds: Bounds
+    pg: Postgres
+    kafka: Kafka
+    relays: list[RelayModel]
+    hosts: tuple[tuple[int, int], ...]  # of each: its next step, and its transaction id
+    left: int  # faults that may still happen
+    hung: bool = False
+    other: int = 0  # the next step of another shard that writes to the same progress partition
+    legitimate: tuple[bool, ...] = field(default=())  # had each relay the lease as its renewal began?
+
+    @classmethod
+    def at_the_beginning(cls, bounds: Bounds) -> "World":
+        """Return the first state: nothing written, no relay at work."""
+        producers = 3 if bounds.rules.taking_turns else 2
+        kafka = Kafka(producers, slow_markers=bounds.slow_markers)
+        relays = [RelayModel(number, bounds.rules) for number in range(bounds.relays)]
+        world = cls(bounds, Postgres(), kafka, relays, ((0, 0),) * len(bounds.hosts), bounds.faults)
+        world.legitimate = (True,) * bounds.relays
+        if bounds.bootstrapped:
+            world.run_to_the_end(world.relays[0])
+        return world
+
+    def copy(self) -> "World":
+        """Return a copy; what is immutable is shared."""
+        return World(
+            self.bounds, self.pg.copy(), self.kafka.copy(), [relay.copy() for relay in self.relays], self.hosts,
+            self.left, self.hung, self.other, self.legitimate,
+        )  # fmt: skip
+
+    def key(self) -> int:
+        """Return what tells two states apart, as a hash of 64 bits."""
+        relays = tuple(relay.key(self.kafka) for relay in self.relays)
+        rest = (self.hosts, self.left, self.hung, self.other, self.legitimate)
+        return hash((self.pg.key(), self.kafka.key(), relays, rest))
+
+    # ----------------------------------------------------------------------------------------- what can be next
+
+    def actions(self) -> tuple[list[Action], list[Action]]:
+        """Return what can happen next by itself, and which faults can."""
+        free: list[Action] = []
+        if not self._hosts_can_wait():
+            free = [("host", n, op) for n in range(len(self.hosts)) if (op := self._host_step(n)) is not None]
+        faults: list[Action] = []
+        for relay in self.relays:
+            for choice in relay.choices(self.pg, self.kafka):
+                (faults if choice in END_FAULTS else free).append(("relay", relay.number, choice))
+        free += [("late", 0, "an EndTxn that was held arrives")] if self.kafka.late else []
+        free += [("markers", producer, "") for producer, busy in enumerate(self.kafka.deciding) if busy is not None]
+        if not self.bounds.rules.own_partition:
+            free += [("other", 0, "")] if self.other < 2 else []
+        if not self.left:
+            return free, []
+        wanted = [action for action in faults if "EndTxn" in self.bounds.kinds]
+        return free, [*wanted, *self._faults()]
+
+    def _hosts_can_wait(self) -> bool:
+        """Return whether the only relay at work is about to do what no host notices: the two orders are one.
+
+        While another relay is at work, or may be, nothing is left out.
+        """
+        busy = [relay for relay in self.relays if relay.at != "dead" and relay.state not in _RESTING]
+        if len(busy) != 1 or self.pg.holder != busy[0].number:
+            return False
+        choices = busy[0].choices(self.pg, self.kafka)
+        return bool(choices) and all(choice in _KAFKA_ALONE for choice in choices)
+
+    def _host_step(self, number: int) -> str | None:
+        at, _ = self.hosts[number]
+        script = self.bounds.hosts[number]
+        if at == len(script):
+            return None
+        op = script[at]
+        if op.startswith("insert"):
+            key, mine = op.removeprefix("insert "), dict(self.pg.running).get(self.hosts[number][1], ())
+            if self.pg.open_key(key) and not any(row.key == key for row in mine):
+                return None  # it waits for the lock of the aggregate
+        return op
+
+    def _faults(self) -> list[Action]:  # noqa: C901  # a line a fault
+        kinds, found = self.bounds.kinds, []
+        for relay in self.relays:
+            if relay.at in ("dead", "halted", "stopped"):
+                continue
+            if "kill" in kinds and (relay.number in self.pg.sessions or relay.at != "lock"):
+                found.append(("kill", relay.number, ""))
+            if "end session" in kinds and relay.number in self.pg.sessions:
+                found.append(("end session", relay.number, ""))
+        if "crash PostgreSQL" in kinds:
+            found.append(("crash PostgreSQL", 0, "loses what is not on the disk"))
+            if self.pg.durable != self.pg.image:
+                found.append(("crash PostgreSQL", 1, "loses nothing"))
+        for producer, added in enumerate(self.kafka.added):
+            if "time out" in kinds and added:
+                found.append(("time out", producer, ""))
+        for producer, commit in enumerate(self.kafka.deciding):
+            if "lose markers" in kinds and commit:
+                found.append(("lose markers", producer, ""))
+        return found
+
+    # ---------------------------------------------------------------------------------------------- what happens
+
+    def do(self, action: Action) -> str:
+        """Have *action* happen, and return it in words; raise PromiseBrokenError if it breaks the promise at once."""
+        what, number, how = action
+        if what not in ("host", "relay", "late", "markers", "other") or how in END_FAULTS:
+            self.left -= 1
+        words = self._do(what, number, how)
+        for transaction in self.kafka.finished:
+            check_transaction(transaction)
+        self.kafka.finished.clear()
+        return words
+
+    def _do(self, what: str, number: int, how: str) -> str:  # noqa: C901, PLR0911  # a line an action
+        match what:
+            case "host":
+                return f"host {number}: {self._host(number, how)}"
+            case "relay":
+                return f"relay {number}: {self._relay(number, how)}"
+            case "late":
+                self.kafka.deliver_late(self.kafka.late[0])
+            case "markers":
+                self.kafka.write_markers(number)
+                return f"Kafka: the markers of producer {number} are written"
+            case "lose markers":
+                self.kafka.lose_markers(number)
+                self.hung = True
+                return f"! Kafka: the markers of producer {number} are lost"
+            case "other":
+                return self._another_shard()
+            case "kill":
+                self.relays[number].at = "dead"
+                self.pg.disconnect(number)
+                return f"! relay {number} is killed"
+            case "end session":
+                self.pg.disconnect(number)
+                return f"! relay {number} was paused: PostgreSQL ends its session"
+            case "crash PostgreSQL":
+                self._crash(keep=bool(number))
+                return f"! PostgreSQL crashes, {how}"
+            case "time out":
+                self.kafka.time_out(number)
+                return f"! Kafka: the transaction of producer {number} times out"
+            case _:
+                raise ValueError(what)
+        return f"Kafka: {how}"
+
+    def _host(self, number: int, op: str) -> str:
+        at, xid = self.hosts[number]
+        told = op
+        if xid == 0:
+            xid = self.pg.assign()
+        match op.split():
+            case ["insert", key]:
+                row = self.pg.insert(xid, key, f"{number}.{at}")
+                told = f"inserts id {row} of key {key} in transaction {xid}"
+            case ["commit", *how]:
+                self.pg.commit(xid, durable=how != ["async"])
+                told = f"commits {xid}" + (", not waiting for the disk" if how else "")
+            case ["rollback"]:
+                self.pg.rollback(xid)
+                told = f"rolls {xid} back"
+            case ["xid"]:
+                told = f"takes transaction id {xid}"
+            case _:
+                raise ValueError(op)
+        self._set_host(number, at + 1, xid)
+        return told
+
+    def _set_host(self, number: int, at: int, xid: int) -> None:
+        if at == len(self.bounds.hosts[number]):
+            xid = 0
+        self.hosts = (*self.hosts[:number], (at, xid), *self.hosts[number + 1 :])
+
+    def _relay(self, number: int, choice: str) -> str:
+        relay = self.relays[number]
+        before = relay.state
+        if choice == "init" and not self.legitimate[number] and self.pg.holder not in (None, number):
+            raise PromiseBrokenError("a relay whose lease had passed on before it renewed fences its successor")
+        words = relay.act(choice, self.pg, self.kafka)
+        if relay.state is State.RENEWING and before is not State.RENEWING:
+            had = self.pg.holder == number
+            self.legitimate = (*self.legitimate[:number], had, *self.legitimate[number + 1 :])
+        if relay.state is State.HALTED and not self.hung:
+            raise PromiseBrokenError(f"relay {number} {words}, although no history was lost")
+        return words
+
+    def _crash(self, *, keep: bool) -> None:
+        if keep:
+            self.pg.flush()
+        self.pg.crash()
+        for number, (_, xid) in enumerate(self.hosts):
+            if xid:
+                self._set_host(number, len(self.bounds.hosts[number]), 0)
+
+    def _another_shard(self) -> str:
+        producer = len(self.kafka.epochs) - 1
+        self.other += 1
+        if self.other == 1:
+            self.kafka.produce(producer, self.kafka.epochs[producer], partition=PROGRESS, value="another", first=True)
+            return "another shard: produces its position"
+        self.kafka.end(producer, self.kafka.epochs[producer])
+        return "another shard: commits"
+
+    # ------------------------------------------------------------------------------------------------- the end
+
+    def run_to_the_end(self, relay: RelayModel) -> None:
+        """Have *relay* alone publish what is committed."""
+        for _ in range(_DRAIN_STEPS):
+            for producer, commit in enumerate(self.kafka.deciding):
+                if commit is not None:
+                    self.kafka.write_markers(producer)
+            choices = relay.choices(self.pg, self.kafka)
+            if not choices:
+                return
+            relay.act(choices[0], self.pg, self.kafka)
+            for transaction in self.kafka.finished:
+                check_transaction(transaction)
+            self.kafka.finished.clear()
+        raise PromiseBrokenError(f"a fresh relay does not come to an end: it is at {relay.at!r}")
+
+    def finish(self) -> None:
+        """End every relay, have a fresh one publish the rest, and check the promise; raise if it is broken."""
+        if self.other == 1:
+            self._another_shard()
+        self._drain()
+        if self.hung:  # what hangs was decided: somebody resolves it so
+            self.kafka.logs = tuple(  # type: ignore[assignment]  # two, as before
+                tuple(entry._replace(owner=-1) for entry in log) for log in self.kafka.logs
+            )
+            self._drain()
+        check(self.pg.image.rows, self.kafka)
+
+    def _drain(self) -> None:
+        for relay in self.relays:
+            self.pg.disconnect(relay.number)
+        fresh = RelayModel(99, self.bounds.rules)
+        self.run_to_the_end(fresh)
+        self.pg.disconnect(99)
+        if fresh.state is State.HALTED and not self.hung:
+            raise PromiseBrokenError("a fresh relay halts, although no history was lost")
+        if fresh.at not in ("look", "halted"):
+            raise PromiseBrokenError(f"a fresh relay waits for ever: it is at {fresh.at!r}")
+
+
+# ------------------------------------------------------------------------------------------------------ the promise
+
+
+def check_transaction(transaction: Transaction) -> None:
+    """Raise unless the events that became visible are those of the position that did so with them."""
+    positions = [decoded(value) for value in transaction.progress if isinstance(value, bytes)]
+    if not positions and not transaction.events:
+        return  # another shard's
+    ids = [value[0] for value in transaction.events if isinstance(value, tuple)]
+    if len(positions) != 1:
+        raise PromiseBrokenError(f"ids {ids} became visible with {len(positions)} positions: a page is torn")
+    [position] = positions
+    assert position is not None
+    if (position.n, position.sha) != (len(ids), digest(ids)):
+        raise PromiseBrokenError(f"ids {ids} became visible with the position of {position.n} others")
+
+
+def check(rows: tuple[EventRow, ...], kafka: Kafka) -> None:
+    """Raise unless every committed event is published exactly once, in order per key, and the chain is unbroken."""
+    published: list[Any] = list(kafka.read_committed(EVENTS))
+    counts = Counter(name for _, name, _ in published)
+    committed = {row.name for row in rows}
+    wrong = [f"event {name} is published {count} times" for name, count in counts.items() if count > 1]
+    wrong += [
+        f"event {name} is published, and PostgreSQL has no such event" for name in counts if name not in committed
+    ]
+    wrong += [f"event {row.name} (id {row.id}, tx {row.tx}) is lost" for row in rows if row.name not in counts]
+    per_key: dict[str, list[int]] = defaultdict(list)
+    for row_id, _, key in published:
+        per_key[key].append(row_id)
+    wrong += [f"key {key} is published in the order {ids}" for key, ids in per_key.items() if ids != sorted(ids)]
+    positions = [decoded(value) for value in kafka.read_committed(PROGRESS) if isinstance(value, bytes)]
+    wrong += _chain([position for position in positions if position is not None])
+    if kafka.last_stable_offset(EVENTS) != kafka.end_offset(EVENTS):
+        wrong.append("a transaction is left open")
+    if wrong:
+        raise PromiseBrokenError("; ".join(wrong))
+
+
+def _chain(positions: list[Progress]) -> list[str]:
+    wrong = []
+    for before, after in pairwise(positions):
+        if after.epoch < before.epoch:
+            wrong.append(f"window {after.seq} of epoch {after.epoch} comes after epoch {before.epoch}")
+        if before.last_id is None:
+            fits = after.seq == before.seq + 1 and xmax(after.a) >= xmax(before.b)
+        else:
+            fits = after.seq == before.seq and (after.last_id is None or after.last_id > before.last_id)
+        if not fits or after.sysid != INSTALLATION.sysid:
+            wrong.append(f"window {after.seq}/{after.last_id} does not follow {before.seq}/{before.last_id}")
+    return wrong
