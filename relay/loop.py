@@ -27,6 +27,7 @@ from relay.isolation import Isolation
 from relay.leases import DISCONNECTS, Session
 from relay.machine import TOPIC_UNAUTHORISED, TRANSITIONS, Clean, Signal, Slice, State, Unclean, next_pause, retry_pause
 from relay.patience import Patience
+from relay.portion import Portion
 from relay.publisher import Publisher
 from relay.takeover import Takeover
 from relay.window import Page, Position
@@ -75,6 +76,7 @@ class ShardLoop:
         self._term: Held | None = None
         self._feed: Feed | None = None
         self._timing = Timing(0.0, 0.0, None)
+        self._portion = Portion()
 
     # --------------------------------------------------------------------------------------------- the machine
 
@@ -201,9 +203,11 @@ class ShardLoop:
 
     def _renew(self) -> Signal:
         """Have a new producer, and let Kafka say where we are; what was suspected in this term is still."""
-        held = self._held()
+        held, before = self._held(), self._feed.position if self._feed else None
         self._drop_sink(held)
         position, n = self._takeover.renew(held)
+        if before is not None and position != before:
+            self.standing.failures = 0  # it was committed, though its end was not clean
         self._feed = Feed(held.source, position, n=n, emit=self._emit)
         now = self._w.clock()
         self._timing = Timing(checked_at=now, committed_at=now, mirror_due=position)
@@ -289,7 +293,7 @@ class ShardLoop:
         feed.keep(page)
         held.term = isolation.term
         publisher.go_on_as(held.term)
-        piece = isolation.next_slice(page)
+        piece = self._portion.of(isolation.next_slice(page))
         if isolation.guilty(piece):
             self._give_up(isolation, piece, publisher)
             held.term = isolation.term
@@ -303,10 +307,16 @@ class ShardLoop:
             return Signal.UNCLEAN
         after = page.position_after(len(piece.rows))
         verdict = publisher.transact(
-            piece.rows, records, after, window=page.window, meanwhile=lambda: self._meanwhile(held, page, after)
+            piece.rows,
+            records,
+            after,
+            window=page.window,
+            meanwhile=lambda: self._meanwhile(held, page, after),
+            patient=self._portion.patient,
         )
         match verdict:
-            case Clean():
+            case Clean(seconds):
+                self._portion = self._portion.grown(len(piece.rows), seconds=seconds)
                 self._advance(isolation, page, piece, after)
                 return Signal.CLEAN
             case Unclean():
@@ -325,6 +335,11 @@ class ShardLoop:
         """Tell what was not clean, and note whose fault it may have been; without any, wait before the next try."""
         suspects = len(verdict.suspects)
         self._emit("relay.page.failed", seq=seq, reason=verdict.reason, suspects=suspects, code=verdict.code)
+        smaller = self._portion.halved(len(piece.rows)) if verdict.slow else self._portion
+        if smaller != self._portion:
+            self._portion, self.standing.trouble = smaller, verdict.reason
+            self._emit("relay.page.halved", seq=seq, rows=smaller.rows)
+            return Signal.UNCLEAN
         if not suspects:
             raise UncleanError(verdict.reason)
         isolation.suspect(

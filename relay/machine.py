@@ -103,6 +103,7 @@ TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
 
 # Seconds. `socket.timeout.ms`: a commit that took longer may have had its EndTxn sent twice (protocol 3).
 SOCKET_TIMEOUT = 5.0
+TIMED_OUT = -185  # librdkafka's own: the call did not end in the time that it was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,30 +123,36 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """Committed, and nothing is left over from it."""
+    """Committed in *seconds*, and nothing is left over from it."""
+
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Unclean:
-    """Perhaps committed; *suspects* are the rows to be tried alone, *code* is what the first of them met."""
+    """Perhaps committed; *suspects* are the rows to be tried alone, *code* is what the first of them met.
+
+    *slow*: it took too long, and perhaps always will with so many rows.
+    """
 
     reason: str
     suspects: frozenset[int] = frozenset()
     code: int | None = None
+    slow: bool = False
 
 
 def judge_commit(evidence: Evidence, rows: Collection[int]) -> Clean | Unclean:
     """Return whether a transaction with *rows* ended cleanly; the row ids that may be to blame, if it did not."""
     reason = _unclean_reason(evidence)
     if reason is None:
-        return Clean()
+        return Clean(evidence.seconds)
     blamed = [(code, ids) for code, ids in evidence.failures if code in POISON]
     if blamed:
         return Unclean(reason, frozenset().union(*(ids for _, ids in blamed)), blamed[0][0])
     if evidence.code in POISON:
         # A topic we may not write to fails the whole transaction without naming a record.
         return Unclean(reason, frozenset(rows), evidence.code)
-    return Unclean(reason)
+    return Unclean(reason, slow=evidence.code == TIMED_OUT or evidence.seconds >= SOCKET_TIMEOUT)
 
 
 def _unclean_reason(evidence: Evidence) -> str | None:

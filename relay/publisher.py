@@ -45,8 +45,8 @@ class Sink(Protocol):
         """Take the progress record."""
         ...
 
-    def commit(self, records: dict[int, Record]) -> Evidence:
-        """End the transaction, and return what was seen."""
+    def commit(self, records: dict[int, Record], *, patient: bool = False) -> Evidence:
+        """End the transaction, and return what was seen; *patient*: wait for it as long as the broker does."""
         ...
 
     def abort(self) -> None:
@@ -140,6 +140,7 @@ class Publisher:
         *,
         window: Window,
         meanwhile: Callable[[], None],
+        patient: bool = False,
     ) -> Clean | Unclean:
         """Commit *rows* and the position *after* them; run *meanwhile* while the commit is under way."""
         ids = [row.id for row in rows]
@@ -154,7 +155,7 @@ class Publisher:
         if refused is not None:
             self._sink.abort()
             return refused
-        commit = self._patience.submit(lambda: self._sink.commit(records))
+        commit = self._patience.submit(lambda: self._sink.commit(records, patient=patient))
         meanwhile()
         evidence = self._patience.wait(commit)
         verdict = judge_commit(evidence, ids)

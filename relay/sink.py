@@ -23,6 +23,9 @@ Options = Mapping[str, str | int | float | bool]
 
 # Seconds. Longer than socket.timeout.ms, so that an EndTxn without an answer shows as such.
 COMMIT_SECONDS = 6.0
+# For a single row that took longer than that before: as long as the broker keeps a transaction open. Its end counts as
+# unclean, but it comes.
+PATIENT_COMMIT_SECONDS = 14.0
 ABORT_SECONDS = 2.0
 # Bytes that Kafka adds to a record in a batch of its own: below the topic's limit, and still refused without them.
 _BATCH_OVERHEAD = 512
@@ -161,13 +164,13 @@ class KafkaSink:
             return False
         return True
 
-    def commit(self, records: Mapping[int, Record]) -> Evidence:
+    def commit(self, records: Mapping[int, Record], *, patient: bool = False) -> Evidence:
         """End the transaction, and return what was seen; *records* tell whose a delivery error is."""
         started = time.monotonic()
         code, problem = None, ""
         self._telemetry.emit("relay.commit.started")
         try:
-            self._producer.commit_transaction(COMMIT_SECONDS)
+            self._producer.commit_transaction(PATIENT_COMMIT_SECONDS if patient else COMMIT_SECONDS)
         except KafkaException as error:
             code, problem = error.args[0].code(), f"commit_transaction: {_text(error)}"
         seconds = time.monotonic() - started

@@ -42,6 +42,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.progress.checked": "debug",
     # What is not clean.
     "relay.page.failed": "warning",
+    "relay.page.halved": "warning",
     "relay.renewal.failed": "warning",
     "relay.kafka.warned": "warning",
     "relay.lease.lost": "warning",

@@ -77,7 +77,7 @@ def test_each_event_is_published_once(
     with hosts():
         relay = publish_through(fault, broker, relays_on_bad_network)
         if fault.api is Api.END_TXN:
-            assert relay.events("relay.renewal.failed"), "the producer went on after an end that was not clean"
+            assert relay.events("relay.page.failed"), "the producer went on after an end that was not clean"
         end(relay)
 
     verify()

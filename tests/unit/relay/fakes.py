@@ -139,8 +139,8 @@ class FakeSink:
         self.asked.append(f"progress {key.decode()}")
         self.progress.append(value)
 
-    def commit(self, records: dict[int, Record]) -> Evidence:
-        self.asked.append(f"commit {len(records)}")
+    def commit(self, records: dict[int, Record], *, patient: bool = False) -> Evidence:
+        self.asked.append(f"commit {len(records)}" + (" patiently" if patient else ""))
         return self.evidence
 
     def abort(self) -> None:

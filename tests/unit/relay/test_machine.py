@@ -66,6 +66,22 @@ def test_anything_else_is_unclean_and_accuses_nobody(evidence: Evidence, reason:
     assert not verdict.suspects
 
 
+@pytest.mark.parametrize(
+    ("evidence", "slow"),
+    [
+        (Evidence((), 6.0, code=-185, problem="timed out"), True),
+        (Evidence(("NO_ERROR",), 5.0), True),
+        (Evidence(("_TRANSPORT", "NO_ERROR"), 0.1), False),
+        (Evidence((), 0.1, code=-144, problem="fenced"), False),
+    ],
+)
+def test_what_took_too_long_says_so(evidence: Evidence, *, slow: bool) -> None:
+    verdict = judge_commit(evidence, [1, 2])
+
+    assert isinstance(verdict, Unclean)
+    assert verdict.slow is slow
+
+
 def test_a_record_that_kafka_refuses_is_suspected_and_those_that_were_purged_with_it_are_not() -> None:
     failures = ((10, frozenset({2})), (-152, frozenset({1, 3})))
 
