@@ -1,8 +1,9 @@
 """A network between clients and one broker that understands Kafka's frames, and does to them what networks do.
 
-The broker advertises the proxy's address on a listener of its own (`ProxiedKafka`), so clients that start at the proxy
-stay with it. A fault is given by API key and count: a request or an answer that is lost, a connection that is reset,
-a request that arrives late, on another connection, after the client has sent it again.
+A fault is given by API key and count: a request or an answer that is lost or late, a connection that is reset, a
+request that arrives late, or twice, on another connection. Clients that start at the proxy stay with it: either the
+broker advertises the proxy's address on a listener of its own (`ProxiedKafka`), or, before any other broker, the proxy
+puts its own address in the place of the broker's in the answers that name one (`KafkaNetwork.before`).
 """
 
 import contextlib
@@ -10,7 +11,6 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -18,18 +18,21 @@ from typing import Self
 
 from devstack.kafka import EmbeddedKafka
 from devstack.processes import free_port
+from tests.support.pump import Pump, later, read_exactly, shut
 
-_CONNECT = 5.0
+__all__ = ["Action", "Api", "Fault", "Injected", "KafkaNetwork", "ProxiedKafka", "read_exactly", "read_frame", "shut"]
 
 
 class Api(IntEnum):
     """Kafka's numbers of the requests that a transaction is made of."""
 
     PRODUCE = 0
+    METADATA = 3
     FIND_COORDINATOR = 10
     INIT_PRODUCER_ID = 22
     ADD_PARTITIONS_TO_TXN = 24
     END_TXN = 26
+    DESCRIBE_CLUSTER = 60
 
 
 class Action(Enum):
@@ -42,10 +45,14 @@ class Action(Enum):
     HOLD_REQUEST = "hold-request"  # it arrives `seconds` later, on another connection; the client waits
     HOLD_AND_RESET = "hold-and-reset"  # the same, and the client finds the connection broken and tries again
     HOLD_ANSWER = "hold-answer"  # the answer arrives `seconds` later
+    DUPLICATE = "duplicate"  # it arrives, and once more `seconds` later, on another connection
     REFUSE = "refuse"  # of PRODUCE only: answered with NOT_LEADER_OR_FOLLOWER, as by a leader that is not ready yet
 
 
 _ON_ANSWERS = frozenset({Action.LOSE_ANSWER, Action.RESET_ANSWER, Action.HOLD_ANSWER})
+_ON_ANOTHER_CONNECTION = frozenset({Action.HOLD_REQUEST, Action.HOLD_AND_RESET, Action.DUPLICATE})
+# Whose answers say where a broker is.
+_ADDRESSES = frozenset({Api.METADATA, Api.FIND_COORDINATOR, Api.DESCRIBE_CLUSTER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +68,12 @@ class Fault:
 
 @dataclass(slots=True)
 class Injected:
-    """A fault that is about to happen, or has: `fired` counts."""
+    """A fault that is about to happen, or has: `fired` counts requests, `answered` the broker's answers to them."""
 
     fault: Fault
     matched: int = field(default=0)
     fired: int = field(default=0)
+    answered: int = field(default=0)
 
     def take(self) -> bool:
         """Return whether this request is one that it happens to."""
@@ -84,17 +92,26 @@ class Injected:
 class KafkaNetwork:
     """Listens on `bootstrap`, and passes everything on to the broker, but for the faults injected."""
 
-    def __init__(self, upstream: int) -> None:
-        """Listen; the broker is, or will be, at port *upstream*."""
-        self._upstream = upstream
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.bootstrap = f"127.0.0.1:{self._listener.getsockname()[1]}"
+    def __init__(self, upstream: int, *, host: str = "127.0.0.1", rewriting: bool = False) -> None:
+        """Listen; the broker is, or will be, at *upstream*. *rewriting*: it advertises that address, not ours."""
         self.seen: Counter[int] = Counter()
         self.late: list[bytes] = []  # the answers to what was delivered late
         self._injected: list[Injected] = []
         self._lock = threading.Lock()
-        self._sockets: set[socket.socket] = set()
-        threading.Thread(target=self._accept, name="kafka-network", daemon=True).start()
+        self._pump = Pump(
+            (host, upstream), lambda client, broker: _Connection(self, client, broker), name="kafka-network"
+        )
+        self.bootstrap = f"127.0.0.1:{self._pump.port}"
+        self._theirs = host.encode() + struct.pack(">i", upstream) if rewriting else b""
+        self._ours = b"127.0.0.1" + struct.pack(">i", self._pump.port)
+        if rewriting and len(self._theirs) != len(self._ours):
+            raise ValueError(f"expected a host as long as 127.0.0.1, for lengths stay as they are, got {host!r}")
+
+    @classmethod
+    def before(cls, bootstrap: str) -> Self:
+        """Return a network before the one broker at *bootstrap*, which advertises that address."""
+        host, _, port = bootstrap.rpartition(":")
+        return cls(int(port), host=host, rewriting=True)
 
     def inject(self, fault: Fault) -> Injected:
         """Have *fault* happen from now on, and return what counts it."""
@@ -108,81 +125,60 @@ class KafkaNetwork:
         with self._lock:
             self._injected.clear()
 
+    def cut_all(self) -> int:
+        """Break every connection now, and return how many there were; new ones are taken."""
+        return self._pump.cut()
+
     def close(self) -> None:
         """Stop listening, and break every connection."""
-        shut(self._listener)
-        for one in list(self._sockets):
-            shut(one)
+        self._pump.close()
 
-    def fault_for(self, api: int) -> Fault | None:
-        """Return the fault that happens to this request of *api*."""
+    def fault_for(self, api: int) -> Injected | None:
+        """Return what happens to this request of *api*."""
         with self._lock:
             self.seen[api] += 1
-            return next((one.fault for one in self._injected if one.fault.api == api and one.take()), None)
+            return next((one for one in self._injected if one.fault.api == api and one.take()), None)
 
     def deliver_later(self, frame: bytes, seconds: float) -> None:
         """Send *frame* to the broker in *seconds*, on a connection of its own."""
         later(seconds, lambda: self._deliver(frame))
 
+    def readdressed(self, api: int, answer: bytes) -> bytes:
+        """Return *answer* with our address in the place of the broker's."""
+        if self._theirs and api in _ADDRESSES:
+            return answer.replace(self._theirs, self._ours)
+        return answer
+
     def _deliver(self, frame: bytes) -> None:
-        with contextlib.suppress(OSError), self._connect() as broker:
+        with contextlib.suppress(OSError), self._pump.connect() as broker:
             broker.sendall(frame)
             if (answer := read_frame(broker)) is not None:
                 self.late.append(answer)
-
-    def _connect(self) -> socket.socket:
-        found = socket.create_connection(("127.0.0.1", self._upstream), timeout=_CONNECT)
-        found.settimeout(None)
-        return found
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                broker = self._connect()
-            except OSError:
-                shut(client)
-                continue
-            self._sockets |= {client, broker}
-            connection = _Connection(self, client, broker)
-            for loop in (connection.requests, connection.answers):
-                threading.Thread(target=self._run, args=(loop, client, broker), daemon=True).start()
-
-    def _run(self, loop: Callable[[], None], client: socket.socket, broker: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            loop()
-        self._sockets -= {client, broker}
-        shut(client)
-        shut(broker)
 
 
 class _Connection:
     """One client, its connection to the broker, and which requests' answers something happens to."""
 
     def __init__(self, network: KafkaNetwork, client: socket.socket, broker: socket.socket) -> None:
-        for one in (client, broker):
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._network = network
         self._client = client
         self._broker = broker
-        self._waiting: dict[int, Fault] = {}
+        self._waiting: dict[int, tuple[int, Injected | None]] = {}
 
     def requests(self) -> None:
         """Pass requests on until the connection ends."""
         while (frame := read_frame(self._client)) is not None:
             api, _version, correlation = struct.unpack_from(">hhi", frame, 4)
-            fault = self._network.fault_for(api)
-            if fault is None or fault.action in _ON_ANSWERS:
-                if fault is not None:
-                    self._waiting[correlation] = fault
+            injected = self._network.fault_for(api)
+            fault = injected.fault if injected is not None else None
+            if fault is None or fault.action in _ON_ANSWERS or fault.action is Action.DUPLICATE:
+                self._waiting[correlation] = (api, injected)
                 self._broker.sendall(frame)
+            if fault is None or fault.action in _ON_ANSWERS:
                 continue
             if fault.action is Action.REFUSE:
                 self._client.sendall(refused(frame))
-            if fault.action in (Action.HOLD_REQUEST, Action.HOLD_AND_RESET):
+            if fault.action in _ON_ANOTHER_CONNECTION:
                 self._network.deliver_later(frame, fault.seconds)
             if fault.action in (Action.RESET_REQUEST, Action.HOLD_AND_RESET):
                 return
@@ -191,13 +187,18 @@ class _Connection:
         """Pass answers on until the connection ends."""
         while (frame := read_frame(self._broker)) is not None:
             (correlation,) = struct.unpack_from(">i", frame, 4)
-            fault = self._waiting.pop(correlation, None)
-            if fault is None:
+            api, injected = self._waiting.pop(correlation, (-1, None))
+            frame = self._network.readdressed(api, frame)
+            if injected is None:
                 self._client.sendall(frame)
-            elif fault.action is Action.RESET_ANSWER:
+                continue
+            injected.answered += 1
+            if injected.fault.action is Action.RESET_ANSWER:
                 return
-            elif fault.action is Action.HOLD_ANSWER:
-                self._answer_later(frame, fault.seconds)
+            if injected.fault.action is Action.HOLD_ANSWER:
+                self._answer_later(frame, injected.fault.seconds)
+            if injected.fault.action is Action.DUPLICATE:
+                self._client.sendall(frame)
 
     def _answer_later(self, frame: bytes, seconds: float) -> None:
         def answer() -> None:
@@ -227,21 +228,6 @@ def _compact(frame: bytes, place: int) -> tuple[bytes, int]:
     return frame[place + 1 : place + 1 + length], place + 1 + length
 
 
-def later(seconds: float, call: Callable[[], None]) -> None:
-    """Run *call* in *seconds*."""
-    timer = threading.Timer(seconds, call)
-    timer.daemon = True
-    timer.start()
-
-
-def shut(connection: socket.socket) -> None:
-    """Break a connection, also for the thread that waits on it."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    with contextlib.suppress(OSError):
-        connection.close()
-
-
 def read_frame(connection: socket.socket) -> bytes | None:
     """Return the next frame with its length before it; None at the end of the connection."""
     head = read_exactly(connection, 4)
@@ -249,17 +235,6 @@ def read_frame(connection: socket.socket) -> bytes | None:
         return None
     body = read_exactly(connection, int.from_bytes(head))
     return None if body is None else head + body
-
-
-def read_exactly(connection: socket.socket, count: int) -> bytes | None:
-    """Return *count* bytes; None if the connection ends before."""
-    found = bytearray()
-    while len(found) < count:
-        chunk = connection.recv(min(count - len(found), 1 << 20))
-        if not chunk:
-            return None
-        found += chunk
-    return bytes(found)
 
 
 class ProxiedKafka(EmbeddedKafka):

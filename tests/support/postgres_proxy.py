@@ -3,16 +3,14 @@
 It follows the frontend's messages, so that a statement is known by its text also when it was prepared before.
 """
 
-import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
-from tests.support.kafka_network import read_exactly, shut
+from tests.support.pump import Pump, read_exactly
 
 _SSL_REQUEST = 80877103
 _GSS_REQUEST = 80877104
@@ -44,13 +42,11 @@ class PostgresProxy:
     def __init__(self, dsn: str) -> None:
         """Listen."""
         parts = urlsplit(dsn)
-        self._server = (parts.hostname or "127.0.0.1", parts.port or 5432)
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._cuts: list[Cut] = []
         self._lock = threading.Lock()
-        self._sockets: set[socket.socket] = set()
-        self.dsn = dsn.replace(f":{parts.port}/", f":{self._listener.getsockname()[1]}/")
-        threading.Thread(target=self._accept, name="postgres-proxy", daemon=True).start()
+        server = (parts.hostname or "127.0.0.1", parts.port or 5432)
+        self._pump = Pump(server, lambda client, server: _Connection(self, client, server), name="postgres-proxy")
+        self.dsn = dsn.replace(f":{parts.port}/", f":{self._pump.port}/")
 
     def cut(self, cut: Cut) -> Cut:
         """Have *cut* happen once, and return it."""
@@ -58,11 +54,13 @@ class PostgresProxy:
             self._cuts.append(cut)
         return cut
 
+    def cut_all(self) -> int:
+        """Break every connection now, and return how many there were; new ones are taken."""
+        return self._pump.cut()
+
     def close(self) -> None:
         """Stop listening, and break every connection."""
-        shut(self._listener)
-        for one in list(self._sockets):
-            shut(one)
+        self._pump.close()
 
     def cut_for(self, statement: str, earlier: list[str]) -> Cut | None:
         """Return the cut that happens at *statement*, which came after those *earlier* on the same connection."""
@@ -77,37 +75,11 @@ class PostgresProxy:
                     return cut
         return None
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(self._server, timeout=5)
-            except OSError:
-                shut(client)
-                continue
-            server.settimeout(None)
-            self._sockets |= {client, server}
-            connection = _Connection(self, client, server)
-            for loop in (connection.statements, connection.answers):
-                threading.Thread(target=self._run, args=(loop, client, server), daemon=True).start()
-
-    def _run(self, loop: Callable[[], None], client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            loop()
-        self._sockets -= {client, server}
-        shut(client)
-        shut(server)
-
 
 class _Connection:
     """One client and its connection to the server."""
 
     def __init__(self, proxy: PostgresProxy, client: socket.socket, server: socket.socket) -> None:
-        for one in (client, server):
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._proxy = proxy
         self._client = client
         self._server = server
@@ -116,7 +88,7 @@ class _Connection:
         self._losing: Loss | None = None
         self._begun = threading.Event()
 
-    def statements(self) -> None:
+    def requests(self) -> None:
         """Pass the client's messages on until the connection ends."""
         self._begin()
         self._begun.set()
