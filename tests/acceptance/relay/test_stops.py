@@ -72,9 +72,9 @@ CHANGES = (
         "alter table outbox.event alter id set cache 1",
     ),
     (
-        "update outbox.shard set epoch = -1",
-        "PostgreSQL is at 0: it lost history",
-        "update outbox.shard set epoch = 100",
+        "update outbox.shard set epoch = epoch - 1000000",  # a takeover raises it by up to a thousand
+        "it lost history",
+        "update outbox.shard set epoch = epoch + 1000000",
     ),
 )
 
