@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import latency
+from bench import latency, relay
 
-BENCHES = {"latency": latency.run}
+BENCHES = {"latency": latency.run, "relay": relay.run}
 
 
 def main() -> int:
