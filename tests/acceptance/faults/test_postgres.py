@@ -1,8 +1,9 @@
 """PostgreSQL that crashes, ends sessions or loses answers, while a relay publishes and hosts write."""
 
 import signal
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -13,6 +14,8 @@ from tests.support.hosts import settle_prepared
 from tests.support.postgres_proxy import Cut, Loss, PostgresProxy
 from tests.support.relays import RelayProcess, Relays
 from tests.support.waiting import wait_until
+
+T = TypeVar("T")
 
 # One window a page: much is between the pages.
 SMALL_PAGES = {"relay_page_rows": 50}
@@ -278,7 +281,7 @@ def test_a_hundred_thousand_events_of_one_transaction_survive_a_kill_and_a_crash
 
 
 def test_a_cancelled_wait_for_a_standby_is_no_barrier(
-    database: str, relays: Relays, hosts: Writing, verify: Verify
+    database: str, aggregate_type: str, relays: Relays, hosts: Writing, verify: Verify
 ) -> None:
     """Rule 2: PostgreSQL reports success with a warning; the row may be gone after a failover."""
     with hosts(), psycopg.connect(database, autocommit=True) as operator:
@@ -288,10 +291,13 @@ def test_a_cancelled_wait_for_a_standby_is_no_barrier(
         operator.execute("alter system set synchronous_standby_names = 'nobody'")
         operator.execute("select pg_reload_conf()")
         try:
-            wait_until(partial(_waiting_barrier, operator), timeout_seconds=20, what="the relay to wait")
+            # The hosts' commits wait for the standby too: ours, which do not, give the relay something to publish.
+            insert = partial(_insert_one, operator, aggregate_type)
+            waiting = partial(_after, insert, partial(_waiting_barrier, operator))
+            wait_until(waiting, timeout_seconds=20, what="the relay to wait")
             barriers = len(relay.events("relay.barrier.written"))
             # The mirror waits as well, and its warning means nothing: cancel until it was a barrier's wait.
-            cancel = partial(_cancel_wait, operator, relay)
+            cancel = partial(_after, insert, partial(_cancel_wait, operator, relay))
             failed = wait_until(cancel, timeout_seconds=20, what="a barrier that is not durable")
             assert "durable" in failed["reason"]
             assert len(relay.events("relay.barrier.written")) == barriers
@@ -316,11 +322,7 @@ def test_a_relay_whose_barrier_waits_for_a_standby_still_ends_when_asked(
         operator.execute("alter system set synchronous_standby_names = 'nobody'")
         operator.execute("select pg_reload_conf()")
         try:
-            operator.execute(
-                "insert into outbox.event (aggregate_type, aggregate_id, type, payload)"
-                " values (%s, 'one', 'thing.happened', '{}')",
-                (aggregate_type,),
-            )
+            _insert_one(operator, aggregate_type)
             wait_until(partial(_waiting_barrier, operator), timeout_seconds=20, what="a barrier to wait")
             relay.send(signal.SIGTERM)
             assert relay.wait(timeout_seconds=10) == 0
@@ -330,6 +332,19 @@ def test_a_relay_whose_barrier_waits_for_a_standby_still_ends_when_asked(
             settle_prepared(database)
 
     verify()
+
+
+def _insert_one(operator: psycopg.Connection[tuple[int]], aggregate_type: str) -> None:
+    operator.execute(
+        "insert into outbox.event (aggregate_type, aggregate_id, type, payload)"
+        " values (%s, 'one', 'thing.happened', '{}')",
+        (aggregate_type,),
+    )
+
+
+def _after(first: Callable[[], None], then: Callable[[], T]) -> T:
+    first()
+    return then()
 
 
 def _cancel_wait(operator: psycopg.Connection[tuple[int]], relay: RelayProcess) -> dict[str, Any] | None:
