@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from devstack.sink.client import SinkClient
+from tests.support.checker import read_committed
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read_back(servers: Stack, *, writer: Writer) -> Findings:
         sent = {
             str(row[0]) for row in connection.execute("select message_uuid from outbox.delivery where state = 'sent'")
         }
-    read = _records(servers.kafka_bootstrap, "outbox.event.user")
+    read = [(one.event_id, one.key) for one in read_committed(servers.kafka_bootstrap, ["outbox.event.user"])]
     seen = Counter(event_id for event_id, _ in read)
     mails = Counter(
         message.message_id.strip("<>").partition("@")[0] for message in SinkClient(servers.inbox_url).messages()
@@ -107,46 +107,6 @@ def _settled(connection: psycopg.Connection) -> bool:
         " and not exists (select from outbox.delivery where state in ('queued', 'claimed', 'sending'))"
     ).fetchone()
     return bool(row and row[0])
-
-
-def _records(bootstrap: str, topic: str) -> list[tuple[str, str]]:
-    """Return (event id, key) of every committed record of *topic*, in the order of its partitions."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "outbox-chaos-checker",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    try:
-        partitions = list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        read: list[tuple[str, str]] = []
-        ended: set[int | None] = set()
-        while len(ended) < len(partitions):
-            message = consumer.poll(10)
-            if message is None:
-                raise TimeoutError(
-                    f"expected the end of {topic!r} within 10 s, got {len(ended)} of {len(partitions)} partitions"
-                )
-            error = message.error()
-            if error is None:
-                event_id = dict(message.headers() or [])["id"]
-                read.append((_text(event_id), _text(message.key())))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ended.add(message.partition())
-            else:
-                raise RuntimeError(str(error))
-        return read
-    finally:
-        consumer.close()
-
-
-def _text(value: str | bytes | None) -> str:
-    """Return bytes of a record as text."""
-    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 def _out_of_order(read: list[tuple[str, str]], events: dict[str, tuple[str, int]]) -> int:
