@@ -237,6 +237,10 @@ def _barred(where: str, barrier: Barrier | None, record: Mapping[str, Any]) -> I
         yield Violation(Kind.BARRIER, f"{where} has no barrier row with its snapshots: {barrier}")
     elif barrier.epoch < record["epoch"]:
         yield Violation(Kind.BARRIER, f"{where} is of epoch {record['epoch']}, its barrier of {barrier.epoch}")
+    elif record["last_id"] is None and barrier.epoch != record["epoch"]:
+        # Only a window that is not finished may be taken up by a later term, which writes its barrier anew.
+        text = f"{where} finished its window in epoch {record['epoch']}, its barrier is of {barrier.epoch}"
+        yield Violation(Kind.BARRIER, text)
 
 
 def _link(where: str, before: Mapping[str, Any], record: Mapping[str, Any]) -> Iterable[Violation]:

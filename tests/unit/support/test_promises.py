@@ -117,6 +117,14 @@ def test_a_window_without_its_barrier_row_is_found() -> None:
     assert kinds(all_of(replace(ROWS, barriers=barriers))) == {Kind.BARRIER}
 
 
+def test_a_finished_window_whose_barrier_is_of_a_later_term_is_found() -> None:
+    finished = PROGRESS[-1]
+    place = (finished["shard"], finished["seq"])
+    later = replace(BARRIERS[place], epoch=finished["epoch"] + 1)
+
+    assert kinds(all_of(replace(ROWS, barriers=BARRIERS | {place: later}))) == {Kind.BARRIER}
+
+
 def test_an_event_that_is_published_and_a_dead_letter_is_found() -> None:
     rows = replace(ROWS, letters=[Letter(4, "e4")])
 
