@@ -20,6 +20,7 @@ _HEARING = 30
 READ_SECONDS = 30.0
 # How many offsets from the end are read first; doubled until a record is among them.
 _TAIL = 64
+_UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ def ensure_progress_topic(topics: Topics, installation: Installation, *, bootstr
     policy = facts.settings.get("cleanup.policy", "compact")
     if policy != "compact":
         error = ServerUnfitError(f"cleanup.policy of {topic}", "compact", policy)
+        if bootstrapped:
+            # It was made so, or altered, behind our back: the position may be gone already.
+            raise HaltedError(-1, f"{error}: retention deletes positions")
         error.add_note("retention would delete the position; alter the topic")
         raise error
 
@@ -53,8 +57,11 @@ def ensure_progress_topic(topics: Topics, installation: Installation, *, bootstr
 class ProgressReader:
     """Reads the last progress record of one shard."""
 
-    def __init__(self, options: Mapping[str, Any], installation: Installation, shard: int) -> None:
-        """Make the clients; nothing is asked yet."""
+    def __init__(
+        self, options: Mapping[str, Any], installation: Installation, shard: int, *, seconds: float = READ_SECONDS
+    ) -> None:
+        """Make the clients; nothing is asked yet. A position has to show within *seconds*."""
+        self._seconds = seconds
         self._topic = installation.progress_topic
         self._shard = shard
         common = {**options, **QUIET}
@@ -73,11 +80,11 @@ class ProgressReader:
 
     def last(self) -> LastRecord:
         """Return the last committed record; raise HaltedError if the end is not reached in time."""
-        deadline = time.monotonic() + READ_SECONDS
+        deadline = time.monotonic() + self._seconds
         # Without the topic's metadata at hand the client waits seconds before it asks for them by itself.
         self.warm_up()
         low = self._offset(OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        end = self._offset(OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        end = self._end()
         tail = _TAIL
         while True:
             start = max(low, end - tail)
@@ -101,26 +108,35 @@ class ProgressReader:
     def _known(self) -> bool:
         """Return whether the brokers know our partition; one that was just started may not know it yet."""
         found = self._admin.list_topics(self._topic, timeout=_REQUEST).topics.get(self._topic)
+        if found is not None and found.error is not None and found.error.code() not in _UNKNOWN:
+            raise KafkaException(found.error)
         return found is not None and found.error is None and self._shard in found.partitions
 
     def close(self) -> None:
         """Drop the consumer."""
         self._consumer.close()
 
-    def _offset(self, spec: OffsetSpec) -> int:
-        """Return an offset of the partition, open transactions included."""
+    def _end(self, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> int:
+        """Return the end of the partition, with what open transactions wrote or without."""
+        return self._offset(OffsetSpec.latest(), level)  # type: ignore[no-untyped-call]
+
+    def _offset(self, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> int:
         partition = TopicPartition(self._topic, self._shard)
         try:
-            future = self._admin.list_offsets(
-                {partition: spec}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST
-            )[partition]
-            return int(future.result(timeout=_REQUEST + 1).offset)
+            future = self._admin.list_offsets({partition: spec}, isolation_level=level, request_timeout=_REQUEST)[
+                partition
+            ]
+            offset = int(future.result(timeout=_REQUEST + 1).offset)
         except KafkaException as error:
-            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
+            if error.args[0].code() in _UNKNOWN:
                 raise HaltedError(self._shard, f"{self._topic} is gone") from None
             raise SinkUnavailableError(f"offsets of {self._topic}: {error.args[0].str()}") from None
         except TimeoutError:
             raise SinkUnavailableError(f"no answer about the offsets of {self._topic}") from None
+        if offset < 0:
+            # When the broker does not answer, the client returns -1001 and no error: no partition ends there.
+            raise SinkUnavailableError(f"no answer about the offsets of {self._topic}")
+        return offset
 
     def _read(self, start: int, end: int, deadline: float) -> LastRecord | None:
         """Return the last record from *start* on, once everything before *end* is decided; None if there is none."""
@@ -139,13 +155,17 @@ class ProgressReader:
                     return _judge(last)
             else:
                 trouble = error.str()
-        if trouble:
-            raise SinkUnavailableError(f"reading {self._topic}: {trouble}")
-        raise HaltedError(
-            self._shard,
-            f"offset {end} of {self._topic}/{self._shard} was not reached in {READ_SECONDS:.0f} s: "
-            "an open transaction hides the position",
-        )
+        raise self._undecided(end, trouble)
+
+    def _undecided(self, end: int, trouble: str) -> HaltedError | SinkUnavailableError:
+        """Return why *end* was not reached: for an open transaction, if the brokers say so; else Kafka is to blame.
+
+        Brokers that do not answer are an outage, and so is a reader that is kept from them while they do.
+        """
+        missing = f"offset {end} of {self._topic}/{self._shard} was not reached in {self._seconds:.0f} s"
+        if self._end(IsolationLevel.READ_COMMITTED) < end <= self._end():
+            return HaltedError(self._shard, f"{missing}: an open transaction hides the position")
+        return SinkUnavailableError(f"{missing}, and no transaction is open there" + (trouble and f": {trouble}"))
 
 
 def _judge(message: Message | None) -> LastRecord | None:

@@ -128,17 +128,18 @@ class Progress:
 
 _NUMBERS = ("v", "gen", "sysid", "shard", "epoch", "seq", "prev_seq", "n")
 _TEXTS = ("install", "a", "b", "sha")
+_BIGINT = 2**63  # PostgreSQL could not look for a larger one
 
 
 def decode_progress(value: bytes | None) -> Progress | None:
     """Return the progress record in *value*; None if it is none of ours, whatever it is."""
     try:
         facts = json.loads(value or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(facts, dict) or set(facts) != {*_NUMBERS, *_TEXTS, "last_id"} or facts["v"] != VERSION:
         return None
-    numbers = all(isinstance(facts[name], int) for name in _NUMBERS)
+    numbers = all(isinstance(facts[name], int) and abs(facts[name]) < _BIGINT for name in _NUMBERS)
     texts = all(isinstance(facts[name], str) for name in _TEXTS)
     last_id = facts["last_id"] is None or isinstance(facts["last_id"], int)
     return Progress(**facts) if numbers and texts and last_id else None

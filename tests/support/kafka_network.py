@@ -27,6 +27,8 @@ class Api(IntEnum):
     """Kafka's numbers of the requests that a transaction is made of."""
 
     PRODUCE = 0
+    FETCH = 1
+    LIST_OFFSETS = 2
     METADATA = 3
     FIND_COORDINATOR = 10
     INIT_PRODUCER_ID = 22

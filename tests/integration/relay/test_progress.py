@@ -10,13 +10,17 @@ import pytest
 from confluent_kafka import Producer
 
 from devstack import providers
+from relay.errors import HaltedError, SinkUnavailableError
 from relay.lease import Installation
 from relay.progress import LastRecord, ProgressReader
 from relay.window import Progress
+from tests.support.kafka_network import Action, Api, Fault, KafkaNetwork
 from tests.support.topics import TopicAdmin
 
 # Of the clients here: a transaction that a test leaves open ends soon after it.
 _TIMEOUT = 10_000
+# Seconds within which a position has to show here; nothing has to happen within them.
+_PATIENCE = 1.0
 
 
 @pytest.fixture
@@ -31,6 +35,22 @@ def installation(kafka: providers.Kafka) -> Installation:
 def reader(kafka: providers.Kafka, installation: Installation) -> Iterator[ProgressReader]:
     """What a relay reads its position with."""
     opened = ProgressReader({"bootstrap.servers": kafka.bootstrap}, installation, 0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def network(kafka: providers.Kafka) -> Iterator[KafkaNetwork]:
+    """What stands between the reader and the broker."""
+    opened = KafkaNetwork.before(kafka.bootstrap)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def distant_reader(network: KafkaNetwork, installation: Installation) -> Iterator[ProgressReader]:
+    """A reader with little patience, behind the network."""
+    opened = ProgressReader({"bootstrap.servers": network.bootstrap}, installation, 0, seconds=_PATIENCE)
     yield opened
     opened.close()
 
@@ -121,3 +141,52 @@ def test_a_record_under_another_key_is_foreign(
 
 def test_an_empty_partition_has_no_position(reader: ProgressReader) -> None:
     assert reader.last() == LastRecord(None)
+
+
+def test_a_position_that_stays_hidden_stops_the_takeover(
+    kafka: providers.Kafka, installation: Installation, distant_reader: ProgressReader
+) -> None:
+    Writer(kafka, installation).commit(1)
+    hiding = Writer(kafka, installation)
+    hiding.write(2)
+
+    with pytest.raises(HaltedError, match="an open transaction hides the position"):
+        distant_reader.last()
+
+    hiding.producer.abort_transaction(30)
+
+
+@pytest.mark.parametrize("action", [Action.LOSE_REQUEST, Action.RESET_REQUEST])
+def test_a_reader_that_gets_no_records_takes_it_for_an_outage(
+    action: Action,
+    kafka: providers.Kafka,
+    installation: Installation,
+    network: KafkaNetwork,
+    distant_reader: ProgressReader,
+) -> None:
+    committed = Writer(kafka, installation).commit(1)
+    network.inject(Fault(Api.FETCH, action, times=1_000_000))
+
+    with pytest.raises(SinkUnavailableError, match="no transaction is open there"):
+        distant_reader.last()
+    network.calm()
+    network.cut_all()
+
+    assert distant_reader.last() == LastRecord(committed)
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+def test_a_partition_whose_ends_are_not_known_is_not_taken_for_an_empty_one(
+    answered: int,
+    kafka: providers.Kafka,
+    installation: Installation,
+    network: KafkaNetwork,
+    distant_reader: ProgressReader,
+) -> None:
+    """A client that gets no answer gives an impossible offset, and no error."""
+    Writer(kafka, installation).commit(1)
+    network.inject(Fault(Api.LIST_OFFSETS, Action.RESET_REQUEST, times=1_000_000, after=answered))
+    network.inject(Fault(Api.FETCH, Action.LOSE_REQUEST, times=1_000_000))
+
+    with pytest.raises(SinkUnavailableError, match="no answer about the offsets of"):
+        distant_reader.last()

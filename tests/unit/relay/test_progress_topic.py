@@ -35,7 +35,13 @@ def test_a_progress_topic_that_is_gone_is_not_made_again() -> None:
 
 def test_a_progress_topic_whose_records_are_deleted_is_refused() -> None:
     with pytest.raises(ServerUnfitError, match="to be compact, got delete"):
-        ensure(progress_topic(policy="delete"), bootstrapped=True)
+        ensure(progress_topic(policy="delete"), bootstrapped=False)
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+def test_a_progress_topic_whose_records_have_been_deleted_perhaps_stops_the_relay(policy: str) -> None:
+    with pytest.raises(HaltedError, match=f"to be compact, got {policy}: retention deletes positions"):
+        ensure(progress_topic(policy=policy), bootstrapped=True)
 
 
 def test_a_progress_topic_without_a_partition_for_each_shard_is_refused() -> None:

@@ -32,6 +32,8 @@ def test_a_progress_record_is_read_back_as_it_was_written() -> None:
         b"{}",
         PROGRESS.encode().replace(b'"v":1', b'"v":2'),
         PROGRESS.encode().replace(b'"seq":4', b'"seq":"4"'),
+        PROGRESS.encode().replace(b'"seq":4', b'"seq":9223372036854775808'),
+        b"[" * 100_000,
         PROGRESS.encode().replace(b'"a":"3:3:"', b'"a":null'),
         PROGRESS.encode().replace(b'"last_id":7', b'"last_id":"x"'),
         json.dumps({**json.loads(PROGRESS.encode()), "extra": 1}).encode(),
