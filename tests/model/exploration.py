@@ -4,7 +4,9 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from tests.model.world import Action, Bounds, PromiseBrokenError, World
+from tests.model.bounds import Bounds
+from tests.model.promise import PromiseBrokenError
+from tests.model.world import Action, World
 
 
 @dataclass(frozen=True, slots=True)

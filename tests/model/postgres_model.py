@@ -2,65 +2,18 @@
 
 Everything that a crash can undo is one immutable `Image`; a flush remembers the image of now, a crash goes back to the
 one remembered. So what is not flushed is undone whole: transaction ids and row ids of transactions that rolled back
-(or never wrote a log record) are given again, and commits that did not wait for the disk may vanish. None of these
-assumptions is checked against a real server by a test of this folder yet.
+(or never wrote a log record) are given again, and commits that did not wait for the disk may vanish. What is assumed
+here of a server is shown on a real one by test_assumptions.py.
 """
 
 from collections.abc import Collection
-from functools import lru_cache
-from typing import NamedTuple
 
 from relay.lease import Batch, Term
-
-# The first transaction id of the model; those below are the bootstrap's, as in a real cluster.
-FIRST_XID = 4
+from tests.model.postgres_image import EventRow, Image, parse
 
 
 class ConnectionLostError(Exception):
     """The session that a statement was sent on is gone."""
-
-
-class EventRow(NamedTuple):
-    """A row of `outbox.event`; *name* tells two events apart that were given the same id, one of them undone."""
-
-    id: int
-    tx: int
-    key: str
-    name: str
-
-
-class Snapshot(NamedTuple):
-    """A `pg_snapshot`."""
-
-    xmin: int
-    xmax: int
-    running: frozenset[int]
-
-    def sees(self, tx: int) -> bool:
-        """Return `pg_visible_in_snapshot(tx, self)`: whether *tx* had ended, committed or not."""
-        return tx < self.xmax and tx not in self.running
-
-
-@lru_cache(maxsize=4096)
-def parse(text: str) -> Snapshot:
-    """Return the snapshot that PostgreSQL writes as *text*."""
-    xmin, xmax, running = text.split(":")
-    return Snapshot(int(xmin), int(xmax), frozenset(int(tx) for tx in running.split(",") if tx))
-
-
-class Image(NamedTuple):
-    """What a crash may undo. *logged* is above every transaction id that a log record names."""
-
-    next_xid: int = FIRST_XID
-    logged: int = FIRST_XID
-    completed: int = FIRST_XID - 1
-    next_id: int = 1
-    rows: tuple[EventRow, ...] = ()
-    prepared: tuple[tuple[int, tuple[EventRow, ...]], ...] = ()
-    epoch: int = 0
-    bootstrapped: bool = False
-    confirmed_seq: int = 0
-    batches: tuple[tuple[int, Batch], ...] = ()
 
 
 class Postgres:
@@ -186,7 +139,7 @@ class Postgres:
         self.alive(session)
         image = self.image
         self._write(epoch=image.epoch + 1)
-        return Term(0, image.epoch + 1, image.bootstrapped, 0, image.confirmed_seq)
+        return Term(0, image.epoch + 1, image.bootstrapped, image.pruned_seq, image.confirmed_seq)
 
     def check_lease(self, session: int) -> tuple[int, bool]:
         """check_lease.sql: the epoch, and whether the lock is still ours."""
@@ -237,7 +190,7 @@ class Postgres:
         """find_range.sql: the bound below the ids of transactions that began between A and B, and their number."""
         self.alive(session)
         low, high = parse(a).xmax, parse(b).xmax
-        ids = [row.id for row in self.image.rows if low <= row.tx < high]
+        ids = [row.id for row in self._present() if low <= row.tx < high]
         return (min(ids) - 1 if ids else 0), len(ids)
 
     def old_transactions(self, session: int, a: str, b: str) -> tuple[int, ...]:
@@ -253,6 +206,25 @@ class Postgres:
         self.alive(session)
         low, seen = parse(a).xmax, parse(b)
         floor = max(after, lo)
-        new = (row for row in self.image.rows if row.id > floor and low <= row.tx < seen.xmax and seen.sees(row.tx))
-        old = (row for row in self.image.rows if row.tx in olds and row.id > after)
+        new = (row for row in self._present() if row.id > floor and low <= row.tx < seen.xmax and seen.sees(row.tx))
+        old = (row for row in self._present() if row.tx in olds and row.id > after)
         return tuple(sorted((*new, *old)))
+
+    def _present(self) -> tuple[EventRow, ...]:
+        image = self.image
+        return tuple(row for row in image.rows if row.name not in image.deleted) if image.deleted else image.rows
+
+    # --------------------------------------------------------------------------------------------- retention
+
+    def prune(self) -> None:
+        """prune_floor.sql, prune_events.sql and prune_batches.sql, of a retention that keeps nothing."""
+        image = self.image
+        if image.bootstrapped and image.pruned_seq < image.confirmed_seq:
+            self._write(pruned_seq=image.confirmed_seq)
+        floor = self.image.pruned_seq
+        batch = dict(self.image.batches).get(floor)
+        if batch is not None:
+            seen = parse(batch.a)
+            gone = {row.name for row in self.image.rows if seen.sees(row.tx)}
+            self._write(deleted=self.image.deleted | gone)
+        self._write(batches=tuple(pair for pair in self.image.batches if pair[0] >= floor))

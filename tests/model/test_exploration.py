@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.model.bounds import Bounds, Script
 from tests.model.exploration import Exploration, shortest_counterexample
 from tests.model.rules import Rules
-from tests.model.world import Bounds, Script
 
 # One host's transaction is long, one rolls back before the disk knows of it, one commits late and does not wait.
 ONE: tuple[Script, ...] = (("insert a", "commit"),)
@@ -48,6 +48,9 @@ MUTATIONS = {
         kinds=frozenset({"kill", "lose markers"}),
         slow_markers=True,
         rules=Rules(to_end_offset=False),
+    ),
+    "init before the lease check": Bounds(
+        hosts=ONE, kinds=frozenset({"end session"}), rules=Rules(lease_before_init=False)
     ),
     "barrier off": Bounds(
         hosts=(("insert a", "commit async"),), kinds=frozenset({"crash PostgreSQL"}), rules=Rules(barrier=False)

@@ -4,48 +4,23 @@ A fault takes one from the budget; everything else is free. Whatever is left und
 that nothing happens to (`finish`), and then the promise is checked whole.
 """
 
-from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
 
 from relay.machine import State
-from relay.window import Progress, digest, xmax
-from tests.model.kafka_model import EVENTS, PROGRESS, Kafka, Transaction
-from tests.model.postgres_model import EventRow, Postgres
-from tests.model.relay_model import END_FAULTS, INSTALLATION, RelayModel, decoded
-from tests.model.rules import AS_IT_IS, Rules
+from tests.model.bounds import Bounds
+from tests.model.kafka_model import PROGRESS, Kafka
+from tests.model.postgres_model import Postgres
+from tests.model.promise import PromiseBrokenError, check, check_transaction
+from tests.model.publishing import END_FAULTS
+from tests.model.relay_model import RelayModel
 
 Action = tuple[str, int, str]  # what, to whom, how
-Script = tuple[str, ...]
 
-# A host's transaction: "xid" takes a transaction id without a trace in the log, "insert K" an event of key K.
-LONG: Script = ("insert a", "insert b", "commit")
-ROLLED_BACK: Script = ("insert c", "rollback")
-LATE: Script = ("insert b", "commit async")
-HOSTS: tuple[Script, ...] = (LONG, ROLLED_BACK, LATE)
 # Steps of a relay that touch Kafka only, or nothing.
-_KAFKA_ALONE = frozenset({"init", "read", "produce", "end", "settle", *END_FAULTS})
+_KAFKA_ALONE = frozenset({"init", "read", "produce", "end", *END_FAULTS})
 _RESTING = frozenset({State.STANDING_BY, State.HALTED, State.STOPPED})
 # More steps than any drain of these few events needs.
 _DRAIN_STEPS = 300
-
-
-class PromiseBrokenError(Exception):
-    """The model found what must not be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much is explored."""
-
-    hosts: tuple[Script, ...] = HOSTS
-    relays: int = 2
-    faults: int = 1
-    kinds: frozenset[str] = frozenset({"kill", "end session", "crash PostgreSQL", "time out", "EndTxn"})
-    bootstrapped: bool = True
-    rules: Rules = AS_IT_IS
-    slow_markers: bool = False
 
 
 @dataclass(slots=True)
@@ -182,7 +157,7 @@ class World:
             case "other":
                 return self._another_shard()
             case "kill":
-                self.relays[number].at = "dead"
+                self.relays[number].kill()
                 self.pg.disconnect(number)
                 return f"! relay {number} is killed"
             case "end session":
@@ -282,7 +257,7 @@ class World:
                 tuple(entry._replace(owner=-1) for entry in log) for log in self.kafka.logs
             )
             self._drain()
-        check(self.pg.image.rows, self.kafka)
+        check(self.pg.image, self.kafka, self.bounds.rules)
 
     def _drain(self) -> None:
         for relay in self.relays:
@@ -292,58 +267,5 @@ class World:
         self.pg.disconnect(99)
         if fresh.state is State.HALTED and not self.hung:
             raise PromiseBrokenError("a fresh relay halts, although no history was lost")
-        if fresh.at not in ("look", "halted"):
+        if fresh.at not in ("idle", "halted"):
             raise PromiseBrokenError(f"a fresh relay waits for ever: it is at {fresh.at!r}")
-
-
-# ------------------------------------------------------------------------------------------------------ the promise
-
-
-def check_transaction(transaction: Transaction) -> None:
-    """Raise unless the events that became visible are those of the position that did so with them."""
-    positions = [decoded(value) for value in transaction.progress if isinstance(value, bytes)]
-    if not positions and not transaction.events:
-        return  # another shard's
-    ids = [value[0] for value in transaction.events if isinstance(value, tuple)]
-    if len(positions) != 1:
-        raise PromiseBrokenError(f"ids {ids} became visible with {len(positions)} positions: a page is torn")
-    [position] = positions
-    assert position is not None
-    if (position.n, position.sha) != (len(ids), digest(ids)):
-        raise PromiseBrokenError(f"ids {ids} became visible with the position of {position.n} others")
-
-
-def check(rows: tuple[EventRow, ...], kafka: Kafka) -> None:
-    """Raise unless every committed event is published exactly once, in order per key, and the chain is unbroken."""
-    published: list[Any] = list(kafka.read_committed(EVENTS))
-    counts = Counter(name for _, name, _ in published)
-    committed = {row.name for row in rows}
-    wrong = [f"event {name} is published {count} times" for name, count in counts.items() if count > 1]
-    wrong += [
-        f"event {name} is published, and PostgreSQL has no such event" for name in counts if name not in committed
-    ]
-    wrong += [f"event {row.name} (id {row.id}, tx {row.tx}) is lost" for row in rows if row.name not in counts]
-    per_key: dict[str, list[int]] = defaultdict(list)
-    for row_id, _, key in published:
-        per_key[key].append(row_id)
-    wrong += [f"key {key} is published in the order {ids}" for key, ids in per_key.items() if ids != sorted(ids)]
-    positions = [decoded(value) for value in kafka.read_committed(PROGRESS) if isinstance(value, bytes)]
-    wrong += _chain([position for position in positions if position is not None])
-    if kafka.last_stable_offset(EVENTS) != kafka.end_offset(EVENTS):
-        wrong.append("a transaction is left open")
-    if wrong:
-        raise PromiseBrokenError("; ".join(wrong))
-
-
-def _chain(positions: list[Progress]) -> list[str]:
-    wrong = []
-    for before, after in pairwise(positions):
-        if after.epoch < before.epoch:
-            wrong.append(f"window {after.seq} of epoch {after.epoch} comes after epoch {before.epoch}")
-        if before.last_id is None:
-            fits = after.seq == before.seq + 1 and xmax(after.a) >= xmax(before.b)
-        else:
-            fits = after.seq == before.seq and (after.last_id is None or after.last_id > before.last_id)
-        if not fits or after.sysid != INSTALLATION.sysid:
-            wrong.append(f"window {after.seq}/{after.last_id} does not follow {before.seq}/{before.last_id}")
-    return wrong
