@@ -64,6 +64,8 @@ class ReplyLike(Protocol):
     def accepted(self) -> bool: ...  # noqa: D102
     @property
     def answered(self) -> bool: ...  # noqa: D102
+    @property
+    def safe_again(self) -> bool: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Meaning:
     # Whether an attempt is spent: a wrong password is not the message's fault.
     spends: bool = True
     suppresses: bool = False
+    # The next attempt goes through the same transport, whatever its order: perhaps it has taken the message.
+    pins: bool = False
     # Somebody has to look, for it will not heal by itself.
     alarms: bool = False
 
@@ -116,8 +120,10 @@ def judge_reply(reply: ReplyLike) -> Judgement:
     """Return what *reply* means: every reply means something."""
     if reply.accepted:
         return Judgement(ACCEPTED)
+    if not reply.answered and reply.phase in _AFTER_THE_DOT:
+        return Judgement(ASK_AGAIN if reply.safe_again else UNANSWERED)
     if not reply.answered:
-        return Judgement(UNANSWERED if reply.phase in _AFTER_THE_DOT else UNREACHABLE)
+        return Judgement(UNREACHABLE)
     meaning = next((row.meaning for row in TABLE if row.fits(reply)), _fallback(reply))
     return Judgement(meaning, hint_in(reply.text) if meaning.kind is Kind.TRANSIENT else None)
 
@@ -158,6 +164,7 @@ _HINT = re.compile(
 
 ACCEPTED = Meaning("accepted", Kind.ACCEPTED, Scope.NONE, Breaker.CLOSES)
 UNANSWERED = Meaning("in_doubt", Kind.IN_DOUBT, Scope.NONE)
+ASK_AGAIN = Meaning("unanswered", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, pins=True)
 UNREACHABLE = Meaning("unreachable", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True)
 SERVICE_CLOSING = Meaning("service_closing", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True)
 TEMPORARILY_UNAVAILABLE = Meaning("unavailable", Kind.TRANSIENT, Scope.TRANSPORT, Breaker.COUNTS, elsewhere=True)

@@ -97,11 +97,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It goes back to the queue and is due after *pause*; *spent* says whether the attempt counts."""
+    """It goes back to the queue and is due after *pause*; *spent* says whether the attempt counts.
+
+    *pin* names the transport that may have taken it, and that alone may be asked again.
+    """
 
     pause: timedelta
     reason: str
     spent: bool = True
+    pin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +166,11 @@ def judge(tries: Sequence[Try], *, attempt: int, left: timedelta, backoff: Backo
             return Dead(meaning.reason, decides.detail, suppress=meaning.suppresses)
         case Kind.TRANSIENT | Kind.PERMANENT:
             pause = backoff.pause(attempt, pace=meaning.pace, hint=decides.judgement.hint, left=left, jitter=jitter)
+            if pause is None and meaning.pins:
+                return InDoubt(decides.transport)
             if pause is None:
                 return Dead("age_spent", f"its time was over before it could be tried again; last: {decides.detail}")
-            return Retry(pause, meaning.reason, spent=meaning.spends)
+            return Retry(pause, meaning.reason, spent=meaning.spends, pin=decides.transport if meaning.pins else None)
 
 
 def _deciding(tries: Sequence[Try]) -> Try:

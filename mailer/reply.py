@@ -6,6 +6,7 @@ the final dot may have. Both are the same exception in smtplib, and not the same
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 _ADDRESS = re.compile(r"<?[^\s<>@,;:()\"']+@[^\s<>@,;()\"']+>?")
@@ -34,12 +35,18 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message for one recipient. *content* has its headers; the envelope is in *sender* and *recipient*."""
+    """One message for one recipient. *content* has its headers; the envelope is in *sender* and *recipient*.
+
+    *again* says that it may have been accepted before: only a transport that can tell does not send it twice then.
+    *at* is the database's time of this attempt, where there is one.
+    """
 
     sender: str
     recipient: str = field(repr=False)
     content: bytes = field(repr=False)
     message_id: str
+    again: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,8 @@ class Reply:
 
     *code* is the server's; where the transport itself refuses what a server would, it is the code that one would give.
     *accepted* is true only in phase `done`. *answered* is false where no valid reply came (a timeout, a drop, garbage):
-    in phase `dot` that means "perhaps accepted", in any earlier phase "not accepted".
+    in phase `dot` that means "perhaps accepted", in any earlier phase "not accepted". *safe_again* takes the doubt
+    away: the same message may be handed to the same transport again, which sends it once (an idempotency key).
     """
 
     transport: str
@@ -58,6 +66,7 @@ class Reply:
     text: str
     accepted: bool
     answered: bool
+    safe_again: bool = False
 
 
 def accepted(transport: str, *, code: int | None = None, text: str, recipient: str) -> Reply:

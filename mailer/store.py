@@ -241,9 +241,10 @@ def _settled(outcome: Outcome) -> _Settled:
     match outcome.verdict:
         case Sent():
             return _Settled(spent=1)
-        case Retry(pause=pause, spent=spent):
+        case Retry(pause=pause, spent=spent, pin=pin):
             # What was in doubt once stays with its transport, however often that one says "later".
-            return _Settled(spent=int(spent), pause=pause.total_seconds(), pin=outcome.claim.pinned_transport)
+            pin = pin or outcome.claim.pinned_transport
+            return _Settled(spent=int(spent), pause=pause.total_seconds(), pin=pin)
         case Dead(reason=reason, detail=detail, suppress=suppress):
             return _Settled(spent=1, reason=reason, detail=detail, suppress=suppress)
         case InDoubt(transport=transport):

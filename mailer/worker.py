@@ -61,6 +61,8 @@ class LibraryComposer:
             recipient=claim.recipient,
             content=content,
             message_id=self._message_id(claim),
+            again=claim.pinned_transport is not None,
+            at=claim.claimed_at,
         )
 
     def _message_id(self, claim: Claim) -> str:

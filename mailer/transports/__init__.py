@@ -17,6 +17,8 @@ from mailer.transports.dsn import Dsn, parse_dsn, split_combinator
 from mailer.transports.failover import FailoverTransport
 from mailer.transports.file import FileTransport
 from mailer.transports.null import NullTransport
+from mailer.transports.postmark import PostmarkTransport
+from mailer.transports.resend import ResendTransport
 from mailer.transports.smtp import SmtpTransport
 
 __all__ = ["Dsn", "OutgoingMessage", "Phase", "Reply", "Transport", "TransportFactory", "open_transport"]
@@ -48,12 +50,24 @@ class Transport(Protocol):
 
 TransportFactory = Callable[[Dsn], Transport]
 
+
+def _ses(dsn: Dsn) -> Transport:
+    try:
+        from mailer.transports.ses import SesTransport  # noqa: PLC0415 - botocore is an extra, and slow to import
+    except ImportError as error:
+        dsn.refuse(f"ses needs botocore ({error.name} is missing)", fix="pip install 'pg-outbox-relay[ses]'")
+    return SesTransport(dsn)
+
+
 _SHIPPED: dict[str, TransportFactory] = {
     "smtp": SmtpTransport,
     "smtps": SmtpTransport,
     "file": FileTransport,
     "console": ConsoleTransport,
     "null": NullTransport,
+    "postmark": PostmarkTransport,
+    "resend": ResendTransport,
+    "ses": _ses,
 }
 
 

@@ -1,7 +1,7 @@
 """A transport's DSN, read: scheme, host, credentials and options, none of which is shown where it could be a secret.
 
 smtp://user:pass@host:587?starttls=require&max_connections=8 · smtps://… · file:///maildir · console: · null:
-failover(smtp://a smtp://b)
+resend://KEY@default · postmark://TOKEN@default · ses://KEY:SECRET@default?region=… · failover(smtp://a smtp://b)
 """
 
 import re

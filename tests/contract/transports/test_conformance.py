@@ -10,7 +10,32 @@ from aiosmtpd.smtp import AuthResult
 
 from devstack.processes import free_port
 from mailer.transports.conformance import TransportConformance
+from tests.support.http_provider import ProviderServer, Say
 from tests.support.scripted_smtp import ScriptedServer
+
+
+class _OfAProvider(TransportConformance):
+    """On a server of this machine; the errors of each provider have a module of their own."""
+
+    scheme: str
+    answer: Say
+
+    @pytest.fixture
+    def dsn(self) -> Iterator[str]:
+        with ProviderServer(self.answer) as server:
+            yield self._dsn(server.endpoint)
+
+    @pytest.fixture
+    def unreachable(self) -> str:
+        return self._dsn(f"http%3A%2F%2F127.0.0.1%3A{free_port()}")
+
+    @pytest.fixture
+    def secrets(self) -> tuple[str, ...]:
+        return ("k3y-of-nobody",)
+
+    def _dsn(self, endpoint: str) -> str:
+        login, region = ("id:k3y-of-nobody", "region=eu-central-1&") if self.scheme == "ses" else ("k3y-of-nobody", "")
+        return f"{self.scheme}://{login}@default?{region}endpoint={endpoint}"
 
 
 class TestNull(TransportConformance):
@@ -107,3 +132,15 @@ class TestFailover(TransportConformance):
     @pytest.fixture
     def secrets(self) -> tuple[str, ...]:
         return ("hunter2",)
+
+
+class TestResend(_OfAProvider):
+    scheme, answer = "resend", Say(200, {"id": "1"})
+
+
+class TestPostmark(_OfAProvider):
+    scheme, answer = "postmark", Say(200, {"ErrorCode": 0, "MessageID": "1"})
+
+
+class TestSes(_OfAProvider):
+    scheme, answer = "ses", Say(200, {"MessageId": "1"})

@@ -1,0 +1,75 @@
+"""A composed message taken apart again, for providers that want fields and not bytes.
+
+What cannot be said in their fields is refused, never dropped: a mail that arrives without its second part is worse than
+one that does not leave.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.message import Message
+
+from mailer.reply import OutgoingMessage
+
+# What providers have a field for, or write by themselves.
+_OWN_FIELD = frozenset(
+    ("from", "to", "subject", "reply-to", "mime-version", "content-type", "content-transfer-encoding", "date")
+)
+
+
+class UnsayableMessageError(ValueError):
+    """The message has something that the provider's fields have no place for; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFields:
+    """What a provider's request is made of. *headers* are those without a field of their own, Message-ID included."""
+
+    sender: str
+    subject: str = field(repr=False)
+    text: str | None = field(repr=False)
+    html: str | None = field(repr=False)
+    reply_to: str | None
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+def message_fields(message: OutgoingMessage) -> MessageFields:
+    """Return the fields of *message*; raise UnsayableMessageError for a part that is neither plain text nor HTML."""
+    parsed = message_from_bytes(message.content)
+    bodies: dict[str, str] = {}
+    for part in _leaves(parsed):
+        kind = part.get_content_type()
+        if kind not in ("text/plain", "text/html") or kind in bodies or part.get_filename():
+            raise UnsayableMessageError(f"expected one text/plain and one text/html part at most, got {kind}")
+        bodies[kind] = _text(part)
+    headers = tuple((name, _shown(value)) for name, value in parsed.items() if name.lower() not in _OWN_FIELD)
+    reply_to = parsed["Reply-To"]
+    return MessageFields(
+        # As it stands: a display name stays quoted or encoded, which is what providers document.
+        sender=_unfolded(parsed["From"]),
+        subject=_shown(parsed["Subject"] or ""),
+        text=bodies.get("text/plain"),
+        html=bodies.get("text/html"),
+        reply_to=None if reply_to is None else _unfolded(reply_to),
+        headers=headers,
+    )
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    return (part for part in message.walk() if not part.is_multipart())
+
+
+def _text(part: Message) -> str:
+    content = part.get_payload(decode=True)
+    if not isinstance(content, bytes):
+        raise UnsayableMessageError(f"expected the {part.get_content_type()} part to have a body")
+    return content.decode(part.get_content_charset("utf-8")).replace("\r\n", "\n")
+
+
+def _unfolded(value: str) -> str:
+    return " ".join(value.split())
+
+
+def _shown(value: str) -> str:
+    return str(make_header(decode_header(_unfolded(value))))
