@@ -51,7 +51,7 @@ class MailerSettings(ProcessSettings):
 
     mail_dsn: Annotated[SecretUrl, AfterValidator(_checked_transport)] = Field(
         description="Where mail goes: `smtp://user:password@host:587`, `smtps://…`, `file:///folder`, `console:`, "
-        "`null:`, or `failover(a b)`."
+        "`null:`, `resend://…`, `postmark://…`, `ses://…`, `failover(a b)` or `roundrobin(a b)`."
     )
     mail_from: Annotated[str, AfterValidator(_checked_sender)] = Field(
         description="Sender of every mail, as `address` or `Name <address>`; its domain ends the Message-IDs."

@@ -79,11 +79,15 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a worker process has to drain with; *wait* waits that many seconds, *jitter* returns one of [0, 1)."""
+    """What a worker process has to drain with; *wait* waits that many seconds, *jitter* returns one of [0, 1).
+
+    *orders* are those in which the names of *transports* may be tried: one, unless some take turns.
+    """
 
     store: Deliveries
     composer: Composer
     transports: Mapping[str, Sender]
+    orders: Sequence[tuple[str, ...]]
     executor: Executor
     pace: Pace
     jitter: Callable[[], float]
@@ -153,7 +157,8 @@ class _Batch:
     def _next_window(self, breakers: Mapping[str, BreakerRow]) -> tuple[list[_Going], str | None, list[Outcome]]:
         """Take the next window off the claims: what goes, what is being probed, and what cannot be made at all."""
         states = {row.name: Breaker(row.breaker, row.retry_in) for row in breakers.values()}
-        way = self._way(states, None)
+        # The first claim's order decides what is probed: where transports take turns, each comes first some time.
+        way = self._way(states, self._order(self._claims[0]), None)
         if isinstance(way, Wait):
             waiting, self._claims = list(self._claims), deque()
             self._release(waiting, way.pause)
@@ -161,7 +166,7 @@ class _Batch:
         window: list[_Going] = []
         dead: list[Outcome] = []
         for claim in self._take(1 if way.probing else self._means.pace.window):
-            own = self._way(states, claim.pinned_transport) if claim.pinned_transport in self._means.transports else way
+            own = self._own(claim, states, way)
             content = self._content(claim)
             if isinstance(own, Wait):
                 self._release([claim], own.pause)
@@ -172,8 +177,20 @@ class _Batch:
                 window.append(_Going(intent, own.names, self._means.composer.outgoing(claim, content[0])))
         return window, way.probing, dead
 
-    def _way(self, states: Mapping[str, Breaker], pinned: str | None) -> Route | Wait:
-        return route(tuple(self._means.transports), breakers=states, probe=self._probe, pinned=pinned)
+    def _own(self, claim: Claim, states: Mapping[str, Breaker], way: Route) -> Route | Wait:
+        """Return the way of *claim*: that of the window, in its own order, unless it is bound to one transport."""
+        if claim.pinned_transport in self._means.transports:
+            return self._way(states, self._order(claim), claim.pinned_transport)
+        if way.probing:
+            return way
+        return Route(tuple(name for name in self._order(claim) if name in way.names))
+
+    def _order(self, claim: Claim) -> tuple[str, ...]:
+        """Return the names of the transports as *claim* prefers them, another way round at each attempt."""
+        return self._means.orders[(claim.id + claim.attempt) % len(self._means.orders)]
+
+    def _way(self, states: Mapping[str, Breaker], order: Sequence[str], pinned: str | None) -> Route | Wait:
+        return route(order, breakers=states, probe=self._probe, pinned=pinned)
 
     def _probe(self, transport: str) -> bool:
         return self._insist(lambda: self._means.store.probe(transport))

@@ -21,7 +21,7 @@ from mailer.settings import MailerSettings
 from mailer.store import BreakerRule, Claim, Store
 from mailer.tasks import Means, Pace, drain
 from mailer.telemetry import logger
-from mailer.transports import Transport, open_transport
+from mailer.transports import Transport, open_transport, orders_of
 
 # However long a transport has been away, it is tried again this often.
 _LONGEST_BREAKER_PAUSE = timedelta(minutes=10)
@@ -98,14 +98,16 @@ class WorkerProcess:
     def __init__(self, settings: MailerSettings, library: Library, publish: Publish) -> None:
         """Open the transports; nothing is connected before the first permit."""
         self._database = Database(settings.database_url, name="outbox mailer work")
-        self._transports: tuple[Transport, ...] = open_transport(settings.mail_dsn.get_secret_value()).children
+        transport = open_transport(settings.mail_dsn.get_secret_value())
+        self._transports: tuple[Transport, ...] = transport.children
         self._executor = ThreadPoolExecutor(settings.mailer_window, thread_name_prefix="sending")
         lease = timedelta(seconds=settings.mail_lease_seconds)
         self._permits = Permits(self._database, publish, cap=settings.mailer_permits, claim=settings.mailer_claim)
         self._means = Means(
             store=Store(self._database, worker=_worker_name(), lease=lease, rule=breaker_rule(settings)),
             composer=LibraryComposer(library, settings.mail_from),
-            transports={transport.name: transport for transport in self._transports},
+            transports={plain.name: plain for plain in self._transports},
+            orders=tuple(tuple(plain.name for plain in order) for order in orders_of(transport)),
             executor=self._executor,
             pace=Pace(
                 claim=settings.mailer_claim,

@@ -12,16 +12,16 @@ from typing import Protocol
 
 from mailer.errors import TransportDsnError
 from mailer.reply import OutgoingMessage, Phase, Reply
+from mailer.transports.combinators import FailoverTransport, RoundRobinTransport, orders_of
 from mailer.transports.console import ConsoleTransport
 from mailer.transports.dsn import Dsn, parse_dsn, split_combinator
-from mailer.transports.failover import FailoverTransport
 from mailer.transports.file import FileTransport
 from mailer.transports.null import NullTransport
 from mailer.transports.postmark import PostmarkTransport
 from mailer.transports.resend import ResendTransport
 from mailer.transports.smtp import SmtpTransport
 
-__all__ = ["Dsn", "OutgoingMessage", "Phase", "Reply", "Transport", "TransportFactory", "open_transport"]
+__all__ = ["Dsn", "OutgoingMessage", "Phase", "Reply", "Transport", "TransportFactory", "open_transport", "orders_of"]
 
 ENTRY_POINTS = "outbox.transports"
 
@@ -70,18 +70,33 @@ _SHIPPED: dict[str, TransportFactory] = {
     "ses": _ses,
 }
 
+_COMBINATORS: dict[str, Callable[[tuple[Transport, ...]], Transport]] = {
+    "failover": FailoverTransport,
+    "roundrobin": RoundRobinTransport,
+}
+
 
 def open_transport(dsn: str) -> Transport:
     """Return the transport that *dsn* describes, without connecting; raise TransportDsnError if there is none."""
     if combined := split_combinator(dsn):
-        name, parts = combined
-        if name != "failover":
-            raise _unknown(f"{name}(…)", "no such combinator", "the combinator is failover(a b)")
-        if not parts:
-            raise _unknown("failover()", "it names no transport", "write failover(smtp://a smtp://b)")
-        return FailoverTransport(tuple(open_transport(part) for part in parts))
+        return _combined(*combined)
     parsed = parse_dsn(dsn)
     return _factory(parsed)(parsed)
+
+
+def _combined(name: str, parts: tuple[str, ...]) -> Transport:
+    if name not in _COMBINATORS:
+        raise _unknown(
+            f"{name}(…)", "no such combinator", f"there are {' and '.join(map('{}(a b)'.format, _COMBINATORS))}"
+        )
+    if not parts:
+        raise _unknown(f"{name}()", "it names no transport", f"write {name}(smtp://a smtp://b)")
+    children = tuple(open_transport(part) for part in parts)
+    names = [plain.name for child in children for plain in child.children]
+    if twice := next((one for one in names if names.count(one) > 1), None):
+        # Their breakers would be one row, and the second would never be asked.
+        raise _unknown(f"{name}(…)", f"two transports are called {twice}", "give one of them another ?name=…")
+    return _COMBINATORS[name](children)
 
 
 def _factory(dsn: Dsn) -> TransportFactory:

@@ -2,6 +2,7 @@
 
 smtp://user:pass@host:587?starttls=require&max_connections=8 · smtps://… · file:///maildir · console: · null:
 resend://KEY@default · postmark://TOKEN@default · ses://KEY:SECRET@default?region=… · failover(smtp://a smtp://b)
+roundrobin(smtp://a smtp://b)
 """
 
 import re

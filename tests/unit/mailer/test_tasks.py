@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as AnyExecutor
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -158,12 +159,18 @@ class Inline(AnyExecutor):
 
 
 def run(
-    store: Store, *transports: Transport, window: int = 2, lease: timedelta = MINUTE, permit: timedelta = MINUTE
+    store: Store,
+    *transports: Transport,
+    orders: Sequence[tuple[str, ...]] = (),
+    window: int = 2,
+    lease: timedelta = MINUTE,
+    permit: timedelta = MINUTE,
 ) -> bool:
     means = Means(
         store=store,
         composer=Composer(),
         transports={one.name: one for one in transports},
+        orders=orders or [tuple(one.name for one in transports)],
         executor=Inline(),
         pace=Pace(claim=50, window=window, lease=lease, backoff=Backoff(), permit=permit),
         jitter=lambda: 0.5,
@@ -232,6 +239,65 @@ def test_a_lost_reply_is_in_doubt_and_no_other_transport_is_asked() -> None:
 
     assert store.outcomes[1].verdict == InDoubt("a")
     assert second.sent == []
+
+
+def asked_again(name: str, recipient: str) -> Reply:
+    return replace(lost(name, recipient), safe_again=True)
+
+
+def test_a_lost_reply_under_a_key_is_asked_again_of_the_same_transport_only() -> None:
+    store, second = Store(a_claim(1)), Transport("b")
+
+    run(store, Transport("a", asked_again), second)
+
+    assert store.outcomes[1].verdict == Retry(MINUTE / 4, "unanswered", pin="a")
+    assert second.sent == []
+
+
+def test_a_lost_reply_under_a_key_is_in_doubt_once_there_is_no_time_left_to_ask() -> None:
+    store = Store(a_claim(1, left=timedelta(0)))
+
+    run(store, Transport("a", asked_again))
+
+    assert store.outcomes[1].verdict == InDoubt("a")
+
+
+TURNS = (("a", "b"), ("b", "a"))
+
+
+def test_transports_that_take_turns_get_every_other_mail() -> None:
+    store, first, second = Store(*map(a_claim, range(1, 7))), Transport("a"), Transport("b")
+
+    run(store, first, second, orders=TURNS)
+
+    assert (len(first.sent), len(second.sent)) == (3, 3)
+
+
+def test_a_mail_whose_turn_it_is_at_a_transport_that_is_down_goes_by_the_other() -> None:
+    store, first, second = Store(*map(a_claim, range(1, 7))), Transport("a", down), Transport("b")
+
+    run(store, first, second, orders=TURNS)
+
+    assert len(second.sent) == 6
+    assert len(first.sent) == 1, "asked again behind its breaker"
+
+
+def test_a_retry_prefers_the_other_transport() -> None:
+    store, first, second = Store(a_claim(2, attempt=0), a_claim(4, attempt=1)), Transport("a"), Transport("b")
+
+    run(store, first, second, orders=TURNS)
+
+    assert (first.sent, second.sent) == (["u2@example.com"], ["u4@example.com"])
+
+
+def test_a_transport_that_takes_turns_is_probed_when_its_turn_comes() -> None:
+    store = Store(*map(a_claim, range(1, 6)), breakers=[BreakerRow("b", "open", 5, timedelta(0))])
+    first, second = Transport("a"), Transport("b")
+
+    run(store, first, second, orders=TURNS)
+
+    assert store.rows == {}
+    assert len(second.sent) >= 2
 
 
 def test_mail_waits_while_every_breaker_is_open_and_spends_no_attempt() -> None:

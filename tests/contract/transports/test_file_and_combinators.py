@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from mailer.errors import TransportDsnError
 from mailer.reply import Phase
-from mailer.transports import open_transport
+from mailer.transports import open_transport, orders_of
 from mailer.transports.conformance import message
 from mailer.transports.dsn import parse_dsn
 from mailer.transports.file import FileTransport
@@ -94,6 +95,25 @@ def test_what_is_said_of_the_message_is_not_asked_elsewhere(script: dict[str, An
     assert not reply.accepted
     assert reply.transport == transport.children[0].name
     assert second.connections == 0
+
+
+def names(dsn: str) -> list[str]:
+    transport = open_transport(dsn)
+    return [" ".join(child.name for child in order) for order in orders_of(transport)]
+
+
+def test_transports_that_take_turns_come_first_one_after_the_other() -> None:
+    assert names("roundrobin(null:?name=a null:?name=b null:?name=c)") == ["a b c", "b c a", "c a b"]
+
+
+def test_combinators_keep_their_orders_inside_each_other() -> None:
+    assert names("failover(roundrobin(null:?name=a null:?name=b) null:?name=c)") == ["a b c", "b a c"]
+    assert names("roundrobin(failover(null:?name=a null:?name=b) null:?name=c)") == ["a b c", "c a b"]
+
+
+def test_two_transports_of_one_name_are_refused_for_they_would_share_a_breaker() -> None:
+    with pytest.raises(TransportDsnError, match="two transports are called null"):
+        open_transport("failover(null: null:)")
 
 
 def test_the_last_reply_is_given_when_all_are_away() -> None:
