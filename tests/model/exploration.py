@@ -5,8 +5,9 @@ from collections import deque
 from dataclasses import dataclass
 
 from tests.model.bounds import Bounds
+from tests.model.faults import Action
 from tests.model.promise import PromiseBrokenError
-from tests.model.world import Action, World
+from tests.model.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Once both are done: judge_commit, and ShardLoop._advance or _doubt.
 
 from relay.lease import Batch
 from relay.machine import Clean, Evidence, Signal, State, Unclean, judge_commit
-from tests.model.kafka_model import EVENTS, PROGRESS, Kafka, LateEnd
+from tests.model.kafka_model import EVENTS, FENCED, PROGRESS, Kafka, LateEnd
 from tests.model.positions import encoded, position_words
 from tests.model.postgres_model import ConnectionLostError, Postgres
 from tests.model.reading import go_on, has_to_look, portion_of
@@ -37,15 +37,15 @@ def commit_choices(relay: Memory, kafka: Kafka) -> list[str]:
     """Return what can come of the end of the transaction, and what is done meanwhile."""
     found = [] if relay.looked else ["ahead"]
     if relay.filling.evidence is None:
-        found += end_choices(relay.filling)
+        found += end_choices(trouble=relay.filling.trouble)
     if relay.rules.taking_turns and relay.looked:
         found += _follow_choices(relay, kafka)
     return found
 
 
-def end_choices(filling: Filling) -> list[str]:
-    """Return what can come of an EndTxn; of one that cannot be sent, nothing."""
-    return ["end"] if filling.trouble is not None else ["end", *END_FAULTS]
+def end_choices(*, trouble: int | None) -> list[str]:
+    """Return what can come of an EndTxn; after *trouble* it is not sent."""
+    return ["end"] if trouble is not None else ["end", *END_FAULTS]
 
 
 def produce(relay: Memory, pg: Postgres, kafka: Kafka) -> str:
@@ -104,19 +104,22 @@ def _when_full(relay: Memory) -> None:
 
 def end(filling: Filling, choice: str, kafka: Kafka) -> str:
     """Send EndTxn of *filling*; what comes of it is *choice*."""
-    producer, epoch = filling.producer, filling.epoch
+    filling.evidence = seen_of_end(
+        choice, producer=filling.producer, epoch=filling.epoch, trouble=filling.trouble, kafka=kafka
+    )
     if filling.trouble is not None:
-        filling.evidence = Evidence((), 0.0, filling.trouble, "refused")
         return "cannot commit"
+    fenced = ": fenced" if filling.evidence.code == FENCED else ""
+    return "EndTxn" + (f" ({choice})" if choice != "end" else "") + fenced
+
+
+def seen_of_end(choice: str, *, producer: int, epoch: int, trouble: int | None, kafka: Kafka) -> Evidence:
+    """Have *kafka* end the transaction as *choice* says, and return what the client sees of it."""
+    if trouble is not None:
+        return Evidence((), 0.0, trouble, "refused")
     code = None if choice == "held, not repeated" else kafka.end(producer, epoch)
     if choice.startswith("held"):
         kafka.late = (*kafka.late, LateEnd(producer, epoch))
-    filling.evidence = evidence_of(choice, code)
-    return "EndTxn" + (f" ({choice})" if choice != "end" else "") + (": fenced" if code else "")
-
-
-def evidence_of(choice: str, code: int | None) -> Evidence:
-    """Return what the client sees of an end with *choice*, which Kafka answered with *code*."""
     if code is not None:
         return Evidence((), 0.0, code, "fenced")
     if choice == "end":

@@ -54,7 +54,9 @@ class RelayModel(Memory):
             case "init" | "init the other":
                 return [] if kafka.busy(taking_over.next_producer(self)) else [self.at]
             case "read":
-                return taking_over.reading_choices(self, kafka)
+                return taking_over.reading_choices(
+                    kafka, producers=self.producers, to_end_offset=self.rules.to_end_offset
+                )
             case "idle":
                 news = self.number not in pg.sessions or pg.snapshot() != self.a
                 return ["look"] if news else []
@@ -67,7 +69,7 @@ class RelayModel(Memory):
 
     def _standing_by(self, pg: Postgres, kafka: Kafka) -> list[str]:
         if self.dangling is not None:
-            return publishing.end_choices(self.dangling)
+            return publishing.end_choices(trouble=self.dangling.trouble)
         if pg.holder is None:
             return ["lock"]
         return ["warm up"] if not self.rules.lease_before_producer and not kafka.busy(0) else []

@@ -75,13 +75,13 @@ def init(relay: Memory, pg: Postgres, kafka: Kafka) -> str:
     return f"initialises producer {producer}"
 
 
-def reading_choices(relay: Memory, kafka: Kafka) -> list[str]:
+def reading_choices(kafka: Kafka, *, producers: int = 1, to_end_offset: bool = True) -> list[str]:
     """Return what can come of reading the progress partition; nothing while it waits for somebody's decision."""
-    if not relay.rules.to_end_offset or kafka.last_stable_offset(PROGRESS) == kafka.end_offset(PROGRESS):
+    if not to_end_offset or kafka.last_stable_offset(PROGRESS) == kafka.end_offset(PROGRESS):
         return ["read"]
     owners = {entry.owner for entry in kafka.logs[PROGRESS]}
     # An open transaction of our successor ends by itself; one that hangs, or another shard's, may not in 30 s.
-    return ["give up"] if HANGING in owners or relay.producers in owners else []
+    return ["give up"] if HANGING in owners or producers in owners else []
 
 
 def read(relay: Memory, pg: Postgres, kafka: Kafka) -> str:

@@ -4,17 +4,18 @@ A fault takes one from the budget; everything else is free. Whatever is left und
 that nothing happens to (`finish`), and then the promise is checked whole.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relay.machine import State
 from tests.model.bounds import Bounds
+from tests.model.faults import Action, Relay, possible_faults
 from tests.model.kafka_model import PROGRESS, Kafka
 from tests.model.postgres_model import Postgres
 from tests.model.promise import PromiseBrokenError, check, check_transaction
 from tests.model.publishing import END_FAULTS
 from tests.model.relay_model import RelayModel
-
-Action = tuple[str, int, str]  # what, to whom, how
+from tests.model.rules import Rules
 
 # Steps of a relay that touch Kafka only, or nothing.
 _KAFKA_ALONE = frozenset({"init", "read", "produce", "end", *END_FAULTS})
@@ -30,21 +31,22 @@ class World:
     bounds: Bounds
     pg: Postgres
     kafka: Kafka
-    relays: list[RelayModel]
+    relays: Sequence[Relay]
     hosts: tuple[tuple[int, int], ...]  # of each: its next step, and its transaction id
     left: int  # faults that may still happen
     hung: bool = False
     other: int = 0  # the next step of another shard that writes to the same progress partition
     legitimate: tuple[bool, ...] = field(default=())  # had each relay the lease as its renewal began?
+    start: Callable[[int, Rules], Relay] = RelayModel
 
     @classmethod
-    def at_the_beginning(cls, bounds: Bounds) -> "World":
-        """Return the first state: nothing written, no relay at work."""
+    def at_the_beginning(cls, bounds: Bounds, start: Callable[[int, Rules], Relay] = RelayModel) -> "World":
+        """Return the first state: nothing written, no relay at work; a relay is what *start* makes."""
         producers = 3 if bounds.rules.taking_turns else 2
         kafka = Kafka(producers, slow_markers=bounds.slow_markers)
-        relays = [RelayModel(number, bounds.rules) for number in range(bounds.relays)]
+        relays = [start(number, bounds.rules) for number in range(bounds.relays)]
         world = cls(bounds, Postgres(), kafka, relays, ((0, 0),) * len(bounds.hosts), bounds.faults)
-        world.legitimate = (True,) * bounds.relays
+        world.legitimate, world.start = (True,) * bounds.relays, start
         if bounds.bootstrapped:
             world.run_to_the_end(world.relays[0])
         return world
@@ -53,7 +55,7 @@ class World:
         """Return a copy; what is immutable is shared."""
         return World(
             self.bounds, self.pg.copy(), self.kafka.copy(), [relay.copy() for relay in self.relays], self.hosts,
-            self.left, self.hung, self.other, self.legitimate,
+            self.left, self.hung, self.other, self.legitimate, self.start,
         )  # fmt: skip
 
     def key(self) -> int:
@@ -80,7 +82,7 @@ class World:
         if not self.left:
             return free, []
         wanted = [action for action in faults if "EndTxn" in self.bounds.kinds]
-        return free, [*wanted, *self._faults()]
+        return free, [*wanted, *possible_faults(self.bounds.kinds, self.relays, self.pg, self.kafka)]
 
     def _hosts_can_wait(self) -> bool:
         """Return whether the only relay at work is about to do what no host notices: the two orders are one.
@@ -104,27 +106,6 @@ class World:
             if self.pg.open_key(key) and not any(row.key == key for row in mine):
                 return None  # it waits for the lock of the aggregate
         return op
-
-    def _faults(self) -> list[Action]:  # noqa: C901  # a line a fault
-        kinds, found = self.bounds.kinds, []
-        for relay in self.relays:
-            if relay.at in ("dead", "halted", "stopped"):
-                continue
-            if "kill" in kinds and (relay.number in self.pg.sessions or relay.at != "lock"):
-                found.append(("kill", relay.number, ""))
-            if "end session" in kinds and relay.number in self.pg.sessions:
-                found.append(("end session", relay.number, ""))
-        if "crash PostgreSQL" in kinds:
-            found.append(("crash PostgreSQL", 0, "loses what is not on the disk"))
-            if self.pg.durable != self.pg.image:
-                found.append(("crash PostgreSQL", 1, "loses nothing"))
-        for producer, added in enumerate(self.kafka.added):
-            if "time out" in kinds and added:
-                found.append(("time out", producer, ""))
-        for producer, commit in enumerate(self.kafka.deciding):
-            if "lose markers" in kinds and commit:
-                found.append(("lose markers", producer, ""))
-        return found
 
     # ---------------------------------------------------------------------------------------------- what happens
 
@@ -196,8 +177,7 @@ class World:
         return told
 
     def _set_host(self, number: int, at: int, xid: int) -> None:
-        if at == len(self.bounds.hosts[number]):
-            xid = 0
+        xid = 0 if at == len(self.bounds.hosts[number]) else xid
         self.hosts = (*self.hosts[:number], (at, xid), *self.hosts[number + 1 :])
 
     def _relay(self, number: int, choice: str) -> str:
@@ -217,9 +197,8 @@ class World:
         if keep:
             self.pg.flush()
         self.pg.crash()
-        for number, (_, xid) in enumerate(self.hosts):
-            if xid:
-                self._set_host(number, len(self.bounds.hosts[number]), 0)
+        for number in (number for number, (_, xid) in enumerate(self.hosts) if xid):
+            self._set_host(number, len(self.bounds.hosts[number]), 0)
 
     def _another_shard(self) -> str:
         producer = len(self.kafka.epochs) - 1
@@ -232,7 +211,7 @@ class World:
 
     # ------------------------------------------------------------------------------------------------- the end
 
-    def run_to_the_end(self, relay: RelayModel) -> None:
+    def run_to_the_end(self, relay: Relay) -> None:
         """Have *relay* alone publish what is committed."""
         for _ in range(_DRAIN_STEPS):
             for producer, commit in enumerate(self.kafka.deciding):
@@ -262,7 +241,7 @@ class World:
     def _drain(self) -> None:
         for relay in self.relays:
             self.pg.disconnect(relay.number)
-        fresh = RelayModel(99, self.bounds.rules)
+        fresh = self.start(99, self.bounds.rules)
         self.run_to_the_end(fresh)
         self.pg.disconnect(99)
         if fresh.state is State.HALTED and not self.hung:
