@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from runtime.exits import leave
+
 
 def main() -> None:
     """Run the command line of this process, and exit."""
-    sys.exit(run(sys.argv[1:], os.environ))
+    leave(run(sys.argv[1:], os.environ))
 
 
 def run(arguments: Sequence[str], env: Mapping[str, str]) -> int:

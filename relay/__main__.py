@@ -6,7 +6,7 @@ import sys
 import typer
 
 from relay.commands import app
-from runtime.exits import ExitCode
+from runtime.exits import ExitCode, leave
 from runtime.secrets import mask
 
 
@@ -22,4 +22,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

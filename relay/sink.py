@@ -8,7 +8,7 @@ is thrown away. That log line is the reason why the client's version is pinned.
 import logging
 import re
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from outbox.envelope import Record
 from relay.errors import RecordRefusedError, SinkUnavailableError, UncleanError
 from relay.machine import SOCKET_TIMEOUT, TOO_LARGE, UNENCODABLE, Evidence
+from relay.retirement import retire
 from relay.telemetry import Telemetry
 
 Options = Mapping[str, str | int | float | bool]
@@ -29,9 +30,11 @@ PATIENT_COMMIT_SECONDS = 14.0
 ABORT_SECONDS = 2.0
 # Bytes that Kafka adds to a record in a batch of its own: below the topic's limit, and still refused without them.
 _BATCH_OVERHEAD = 512
-# Seconds: every request has timed out by then. The producers that wait for it, the oldest first.
+# Seconds: every request of a dropped producer has timed out by then.
 _RETIREMENT = 2 * SOCKET_TIMEOUT
-_retired: deque[tuple[float, Producer]] = deque()
+# What the client raises. A fenced producer may leave its exception pending while it calls us back, which Python turns
+# into a SystemError, whatever we do in the callback.
+_CLIENT_ERRORS = (KafkaException, SystemError)
 _ENDTXN = re.compile(r"EndTxn returned (\w+)")
 
 # What the guarantee rests on (protocol 6). Nobody may override it.
@@ -110,8 +113,9 @@ class KafkaSink:
         """Fence predecessors and resolve what they left open; return whether it ended within *seconds*. Call again."""
         try:
             self._producer.init_transactions(seconds)
-        except KafkaException as error:
-            if error.args[0].retriable() or error.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001  # its public name
+        except _CLIENT_ERRORS as error:
+            found = _said(error)
+            if found.retriable() or found.code() == KafkaError._TIMED_OUT:  # noqa: SLF001  # its public name
                 return False
             raise SinkUnavailableError(f"init_transactions: {_text(error)}") from None
         self._serve(0)
@@ -130,7 +134,7 @@ class KafkaSink:
         self._failures.clear()
         try:
             self._producer.begin_transaction()
-        except KafkaException as error:
+        except _CLIENT_ERRORS as error:
             raise UncleanError(f"begin_transaction: {_text(error)}") from None
 
     def produce(self, record: Record) -> None:
@@ -139,8 +143,8 @@ class KafkaSink:
         try:
             while not self._taken(topic, value, key, headers=list(headers)):
                 pass
-        except KafkaException as error:
-            raise _refusal(error.args[0]) from None
+        except _CLIENT_ERRORS as error:
+            raise _refusal(_said(error)) from None
         except (TypeError, ValueError) as error:
             raise RecordRefusedError(UNENCODABLE, f"the client cannot take the record: {error}") from None
 
@@ -150,7 +154,7 @@ class KafkaSink:
         try:
             while not self._taken(topic, value, key, partition=partition):
                 pass
-        except KafkaException as error:
+        except _CLIENT_ERRORS as error:
             raise UncleanError(f"the progress record was not taken: {_text(error)}") from None
 
     def _taken(self, topic: str, value: bytes, key: bytes, **where: Any) -> bool:  # noqa: ANN401  # the driver's own arguments
@@ -171,8 +175,8 @@ class KafkaSink:
         self._telemetry.emit("relay.commit.started")
         try:
             self._producer.commit_transaction(PATIENT_COMMIT_SECONDS if patient else COMMIT_SECONDS)
-        except KafkaException as error:
-            code, problem = error.args[0].code(), f"commit_transaction: {_text(error)}"
+        except _CLIENT_ERRORS as error:
+            code, problem = _said(error).code(), f"commit_transaction: {_text(error)}"
         seconds = time.monotonic() - started
         self._telemetry.emit("relay.commit.answered", code=code)
         if code is not None:
@@ -186,12 +190,12 @@ class KafkaSink:
         """End the transaction without its records, if Kafka lets us; the next producer's start does so anyway."""
         try:
             self._producer.abort_transaction(ABORT_SECONDS)
-        except KafkaException as error:
+        except _CLIENT_ERRORS as error:
             self._telemetry.emit("relay.kafka.warned", message=f"abort_transaction: {_text(error)}")
 
     def close(self) -> None:
         """Drop the producer with what it still holds; whoever initialises next fences it."""
-        _retire(self._producer)
+        retire(self._producer, seconds=_RETIREMENT)
         # Its callback refers to us: without this it would go on reconnecting until the garbage is collected.
         del self._producer
 
@@ -199,8 +203,8 @@ class KafkaSink:
         """Have the client call back; it raises its own fatal error out of whatever polls next."""
         try:
             self._producer.poll(seconds)
-        except KafkaException as error:
-            self._broken = error.args[0]
+        except _CLIENT_ERRORS as error:
+            self._broken = _said(error)
 
     def _failed(self, error: KafkaError, message: Message) -> None:
         """Note a delivery error; successes are not reported."""
@@ -220,25 +224,21 @@ class KafkaSink:
         return tuple((code, frozenset(ids)) for code, ids in blamed.items())
 
 
-def _retire(producer: Producer) -> None:
-    """Let go of *producer* once nothing that it has asked for can still be unanswered.
-
-    librdkafka 2.16.1 ends the whole process (`Assertion rk->rk_eos.txn_req_cnt > 0`) when a producer is destroyed while
-    its AddPartitionsToTxn is under way: a lease that was lost within a page did that.
-    """
-    now = time.monotonic()
-    _retired.append((now, producer))
-    while _retired and now - _retired[0][0] > _RETIREMENT:
-        _retired.popleft()
-
-
 def _refusal(error: KafkaError) -> RecordRefusedError | UncleanError:
     """Return what a refused `produce` means: an error of the transaction is no fault of the record."""
-    if error.fatal() or error.code() in (KafkaError._STATE, KafkaError._FENCED):  # noqa: SLF001
+    if error.fatal() or error.code() in (KafkaError._STATE, KafkaError._FENCED, KafkaError._FATAL):  # noqa: SLF001
         return UncleanError(f"produce: {error.str()}")
     return RecordRefusedError(error.code(), error.str())
 
 
-def _text(error: KafkaException) -> str:
-    kafka_error: KafkaError = error.args[0]
-    return f"{kafka_error.name()}: {kafka_error.str()}"
+def _said(error: KafkaException | SystemError) -> KafkaError:
+    """Return what is wrong with the client."""
+    if isinstance(error, KafkaException):
+        found: KafkaError = error.args[0]
+        return found
+    return KafkaError(KafkaError._FATAL, f"a callback was interrupted: {error.__cause__ or error}", fatal=True)  # noqa: SLF001
+
+
+def _text(error: KafkaException | SystemError) -> str:
+    said = _said(error)
+    return f"{said.name()}: {said.str()}"

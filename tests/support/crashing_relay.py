@@ -17,7 +17,7 @@ from pathlib import Path
 from relay.commands import worded
 from relay.service import serve
 from relay.telemetry import EVENTS, Observer
-from runtime.exits import ExitCode
+from runtime.exits import ExitCode, leave
 
 
 def signal_at(place: str, number: signal.Signals) -> Observer:
@@ -77,4 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,10 +1,15 @@
 """The producer's options: those that the guarantee rests on win over whatever is passed through."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
+from confluent_kafka import KafkaError
 
+from outbox.envelope import Record
 from relay import sink
+from relay.errors import SinkUnavailableError, UncleanError
+from relay.machine import Unclean, judge_commit
 from relay.sink import GUARDED, KafkaSink
 from relay.telemetry import Telemetry
 
@@ -59,4 +64,51 @@ def test_a_dropped_producer_is_kept_until_its_requests_have_timed_out() -> None:
 
     made.close()
 
-    assert any(kept is producer for _, kept in sink._retired)
+    keepers = [one for one in threading.enumerate() if isinstance(one, threading.Timer) and producer in one.args]
+    assert [keeper.interval for keeper in keepers] == [10]
+    keepers[0].cancel()
+
+
+class Interrupted:
+    """A producer whose callbacks are entered with an exception pending, as when it is fenced."""
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        def call(*_arguments: object, **_more: object) -> None:
+            raise SystemError("<method 'code'> returned a result with an exception set") from ValueError("fenced")
+
+        return call
+
+
+@pytest.fixture
+def interrupted() -> KafkaSink:
+    """A sink with such a producer."""
+    made = sink_with({})
+    made.close()
+    made._producer = Interrupted()  # type: ignore[assignment]  # stands in for a client of C
+    return made
+
+
+def test_a_callback_that_python_interrupts_makes_a_commit_unclean(interrupted: KafkaSink) -> None:
+    evidence = interrupted.commit({})
+
+    assert isinstance(judge_commit(evidence, ()), Unclean)
+    assert evidence.problem == "commit_transaction: _FATAL: a callback was interrupted: fenced"
+
+
+def test_a_callback_that_python_interrupts_is_no_fault_of_a_record(interrupted: KafkaSink) -> None:
+    record = Record("topic", b"key", b"value", ())
+
+    with pytest.raises(UncleanError):
+        interrupted.produce(record)
+    with pytest.raises(UncleanError):
+        interrupted.produce_progress(b"key", b"value")
+    with pytest.raises(UncleanError):
+        interrupted.begin()
+    with pytest.raises(SinkUnavailableError):
+        interrupted.initialise(1)
+
+
+def test_a_client_that_broke_is_no_fault_of_the_record_that_found_it_so() -> None:
+    broken = KafkaError(KafkaError._FATAL, "Unable to produce message: Local: Fatal error")
+
+    assert isinstance(sink._refusal(broken), UncleanError)
