@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from mailer.broker_urls import checked_broker
-from mailer.compose import parse_mailbox
+from mailer.compose import check_address, parse_mailbox
 from mailer.errors import AddressRefusedError, HeaderRefusedError, TransportDsnError
 from mailer.transports import open_transport
 from runtime.secrets import SecretUrl
@@ -20,6 +20,13 @@ def _checked_sender(text: str) -> str:
     except (AddressRefusedError, HeaderRefusedError) as error:
         raise ValueError(f"expected `address` or `Name <address>`: {error}") from None
     return text
+
+
+def _checked_redirect(address: str | None) -> str | None:
+    try:
+        return None if address is None else check_address(address)
+    except AddressRefusedError as error:
+        raise ValueError(f"expected an address: {error}") from None
 
 
 def _checked_transport(dsn: SecretUrl) -> SecretUrl:
@@ -55,6 +62,10 @@ class MailerSettings(ProcessSettings):
     )
     mail_from: Annotated[str, AfterValidator(_checked_sender)] = Field(
         description="Sender of every mail, as `address` or `Name <address>`; its domain ends the Message-IDs."
+    )
+    mail_redirect_all_to: Annotated[str | None, AfterValidator(_checked_redirect)] = Field(
+        None,
+        description="For staging: every mail goes to this address, whatever its recipient, whom its headers still name.",
     )
     mail_templates: Path | None = Field(
         None, description="Folder with one folder a mail; the shipped mails when not given."

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, islice
 from typing import Protocol, TypeVar
@@ -227,11 +227,12 @@ class _Batch:
             self._content(claim)
         made = [future.result() for future in waiting]
         failures, recovered = against(chain.from_iterable(made), breakers=breakers, probing=probing)
-        outcomes = tuple(self._outcome(one.intent.claim, tries) for one, tries in zip(window, made, strict=True))
+        outcomes = tuple(self._outcome(one, tries) for one, tries in zip(window, made, strict=True))
         return _Past(outcomes, failures, recovered)
 
-    def _outcome(self, claim: Claim, made: Sequence[Made]) -> Outcome:
+    def _outcome(self, going: _Going, made: Sequence[Made]) -> Outcome:
         now = time.monotonic()
+        claim = going.intent.claim
         verdict = judge(
             [Try(one.reply.transport, one.judgement, one.reply.text) for one in made],
             attempt=claim.attempt + 1,
@@ -248,6 +249,9 @@ class _Batch:
                     code=one.reply.code,
                     enhanced_code=one.reply.enhanced,
                 )
+        if isinstance(verdict, Dead) and going.message.recipient != claim.recipient:
+            # It went to somebody else (OUTBOX_MAIL_REDIRECT_ALL_TO), whose refusal says nothing of the recipient.
+            verdict = replace(verdict, suppress=False)
         return Outcome(claim, verdict, tuple(one.kept(now) for one in made))
 
     # ---------------------------------------------------------------------------------------------- recording

@@ -29,10 +29,11 @@ _LONGEST_BREAKER_PAUSE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class LibraryComposer:
-    """Renders and composes by the library of mails."""
+    """Renders and composes by the library of mails; with *redirect_to*, the envelope names nobody else."""
 
     library: Library
     sender: str
+    redirect_to: str | None = None
 
     def content(self, claim: Claim) -> tuple[bytes, str]:
         """Return the message's bytes and the version of its templates; raise UnsendableMailError if there are none."""
@@ -58,7 +59,8 @@ class LibraryComposer:
         """Return the message with its envelope."""
         return OutgoingMessage(
             sender=parse_mailbox(self.sender).address,
-            recipient=claim.recipient,
+            # The bytes stay as they would be: what is looked at in staging is what would be sent.
+            recipient=self.redirect_to or claim.recipient,
             content=content,
             message_id=self._message_id(claim),
             again=claim.pinned_transport is not None,
@@ -105,7 +107,7 @@ class WorkerProcess:
         self._permits = Permits(self._database, publish, cap=settings.mailer_permits, claim=settings.mailer_claim)
         self._means = Means(
             store=Store(self._database, worker=_worker_name(), lease=lease, rule=breaker_rule(settings)),
-            composer=LibraryComposer(library, settings.mail_from),
+            composer=LibraryComposer(library, settings.mail_from, settings.mail_redirect_all_to),
             transports={plain.name: plain for plain in self._transports},
             orders=tuple(tuple(plain.name for plain in order) for order in orders_of(transport)),
             executor=self._executor,

@@ -18,6 +18,13 @@ def check(around: Surroundings) -> Iterator[Finding]:
         yield skipped("mail", "the mailer is not configured here")
         return
     yield _broker(around)
+    if around.mailer.mail_redirect_all_to is not None:
+        yield warned(
+            "mail.redirect",
+            expected="mail to go to its recipients",
+            actual="all of it goes to one address",
+            fix="unset OUTBOX_MAIL_REDIRECT_ALL_TO where real mail is sent",
+        )
     yield from _transports(around)
     yield _templates(around)
 

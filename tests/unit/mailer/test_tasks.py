@@ -140,6 +140,9 @@ def lost(name: str, recipient: str) -> Reply:
 
 
 class Composer:
+    def __init__(self, redirect_to: str | None = None) -> None:
+        self._redirect_to = redirect_to
+
     def content(self, claim: Claim) -> tuple[bytes, str]:
         if claim.mail == "broken":
             raise UnsendableMailError("it cannot be rendered")
@@ -148,7 +151,8 @@ class Composer:
         return b"rendered now", "v1"
 
     def outgoing(self, claim: Claim, content: bytes) -> OutgoingMessage:
-        return OutgoingMessage("from@example.com", claim.recipient, content, f"<{claim.message_uuid}@example.com>")
+        recipient = self._redirect_to or claim.recipient
+        return OutgoingMessage("from@example.com", recipient, content, f"<{claim.message_uuid}@example.com>")
 
 
 class Inline(AnyExecutor):
@@ -165,10 +169,11 @@ def run(
     window: int = 2,
     lease: timedelta = MINUTE,
     permit: timedelta = MINUTE,
+    redirect_to: str | None = None,
 ) -> bool:
     means = Means(
         store=store,
-        composer=Composer(),
+        composer=Composer(redirect_to),
         transports={one.name: one for one in transports},
         orders=orders or [tuple(one.name for one in transports)],
         executor=Inline(),
@@ -239,6 +244,22 @@ def test_a_lost_reply_is_in_doubt_and_no_other_transport_is_asked() -> None:
 
     assert store.outcomes[1].verdict == InDoubt("a")
     assert second.sent == []
+
+
+def unknown(name: str, recipient: str) -> Reply:
+    return refused(name, Phase.RCPT, code=550, text="5.1.1 no such user", recipient=recipient)
+
+
+@pytest.mark.parametrize(("redirect_to", "suppress"), [(None, True), ("staging@example.com", False)])
+def test_only_a_refusal_of_the_recipient_itself_suppresses_it(redirect_to: str | None, *, suppress: bool) -> None:
+    store, transport = Store(a_claim(1)), Transport("a", unknown)
+
+    run(store, transport, redirect_to=redirect_to)
+
+    verdict = store.outcomes[1].verdict
+    assert isinstance(verdict, Dead)
+    assert verdict.suppress is suppress
+    assert transport.sent == [redirect_to or "u1@example.com"]
 
 
 def asked_again(name: str, recipient: str) -> Reply:
