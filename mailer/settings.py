@@ -65,7 +65,7 @@ class MailerSettings(ProcessSettings):
     )
     mail_redirect_all_to: Annotated[str | None, AfterValidator(_checked_redirect)] = Field(
         None,
-        description="For staging: every mail goes to this address, whatever its recipient, whom its headers still name.",
+        description="For staging: all mail goes to this address, whatever its recipient, whom its headers still name.",
     )
     mail_templates: Path | None = Field(
         None, description="Folder with one folder a mail; the shipped mails when not given."
