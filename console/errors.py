@@ -84,3 +84,16 @@ class ForbiddenError(ConsoleError):
     def __str__(self) -> str:
         """Return who was refused what."""
         return f"user {self.user!r} may not do this: {self.problem}"
+
+
+@dataclass(eq=False)
+class NotJudgedError(ConsoleError):
+    """A comparison could not be made: one of its sides was not reached."""
+
+    problem: str
+
+    exit_code = ExitCode.UNJUDGED
+
+    def __str__(self) -> str:
+        """Return why not."""
+        return f"nothing was judged: {self.problem}"

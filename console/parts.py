@@ -51,6 +51,13 @@ OWN: Final = (
         False,
     ),
     Part("trace", "console.trace_command:trace", "What became of one event, from commit to inbox.", "console", False),
+    Part(
+        "verify",
+        "console.verify_command:verify",
+        "Compare what Kafka holds with what PostgreSQL says it published.",
+        "console",
+        False,
+    ),
     Part("dead", "console.dead_commands:app", "Dead letters: list, show, redrive, discard.", "console"),
     Part(
         "deliveries",

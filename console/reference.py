@@ -36,7 +36,8 @@ relay_poison_policy = "block"
 ```
 """
 _COMMANDS_INTRO: Final = """\
-Exit codes: 0 done · 1 failed, for the reason printed · 2 wrong usage or setting · 3 stopped to keep the guarantee.
+Exit codes: 0 done · 1 failed, for the reason printed · 2 wrong usage or setting · 3 stopped to keep the guarantee
+· 4 could not be judged (`outbox verify`).
 Errors are `error: …` and `fix: …` on stderr; `OUTBOX_LOG_LEVEL=debug` adds the traceback. The shell learns every
 command and option from `outbox --install-completion`.
 """

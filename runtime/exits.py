@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     FAILED = 1  # for the reason printed
     USAGE = 2  # wrong usage or setting: starting again changes nothing
     GUARANTEE = 3  # stopped to keep the guarantee: history, position, foreign record
+    UNJUDGED = 4  # `verify` alone: nothing wrong was found, and a part could not be judged
 
 
 _uncleared = threading.Event()

@@ -87,6 +87,7 @@ EVERY = [
     errors.RefusedError("a"),
     errors.NotMigratedError("db", "x"),
     errors.ForbiddenError("ada", "x"),
+    errors.NotJudgedError("a"),
 ]
 
 
