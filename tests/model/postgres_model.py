@@ -57,10 +57,10 @@ class Postgres:
         return row_id
 
     def commit(self, xid: int, *, durable: bool) -> None:
-        """Make the events of *xid* visible; *durable*: `synchronous_commit`, the commit waits for the disk."""
+        """Make the events of *xid* visible; *durable*: `synchronous_commit`, it waits for the disk if it wrote any."""
         rows = self._end(xid)
         self.image = self.image._replace(rows=self.image.rows + rows, logged=max(self.image.logged, xid + 1))
-        if durable:
+        if durable and rows:
             self.flush()
 
     def rollback(self, xid: int) -> None:
