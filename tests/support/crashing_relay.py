@@ -1,17 +1,20 @@
-"""`python -m tests.support.crashing_relay drain`: a relay that kills itself at a telemetry event.
+"""`python -m tests.support.crashing_relay drain`: a relay that something happens to at a telemetry event.
 
 OUTBOX_TEST_CRASH_AT="relay.barrier.written:3" sends SIGKILL to itself at the third such event, OUTBOX_TEST_PAUSE_AT, in
-the same form, SIGSTOP. OUTBOX_TEST_EVENTS names a file that gets a line of JSON an event, for tests that wait on one.
+the same form, SIGSTOP. At OUTBOX_TEST_MEET_AT the thread that got there waits for the test, which listens on the port
+OUTBOX_TEST_MEET_PORT and does something meanwhile: cut the network, end a session (`meeting.py`). OUTBOX_TEST_EVENTS
+names a file that gets a line of JSON an event, for tests that wait on one.
 """
 
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from relay.commands import worded
@@ -20,8 +23,8 @@ from relay.telemetry import EVENTS, Observer
 from runtime.exits import ExitCode, leave
 
 
-def signal_at(place: str, number: signal.Signals) -> Observer:
-    """Return an observer that sends *number* to this process at the nth event, given as `name:n`."""
+def at(place: str, happen: Callable[[], None]) -> Observer:
+    """Return an observer that has something *happen* at the nth event, given as `name:n`."""
     name, _, count = place.partition(":")
     if name not in EVENTS:
         raise ValueError(f"expected one of {sorted(EVENTS)}, got {name!r}")
@@ -33,10 +36,26 @@ def signal_at(place: str, number: signal.Signals) -> Observer:
             return
         with lock:
             seen[event] += 1
-            if seen[event] == int(count or 1):
-                os.kill(os.getpid(), number)
+            here = seen[event] == int(count or 1)
+        if here:
+            happen()
 
     return observe
+
+
+def send_to_self(number: signal.Signals) -> Callable[[], None]:
+    """Return what sends *number* to this process."""
+    return lambda: os.kill(os.getpid(), number)
+
+
+def meet(port: int) -> Callable[[], None]:
+    """Return what waits until the test that listens on *port* hangs up."""
+
+    def wait() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as test:
+            test.recv(1)
+
+    return wait
 
 
 def written_to(path: Path) -> Observer:
@@ -65,9 +84,11 @@ def main() -> int:
     if path := os.environ.get("OUTBOX_TEST_EVENTS"):
         observers.append(written_to(Path(path)))
     if place := os.environ.get("OUTBOX_TEST_PAUSE_AT"):
-        observers.append(signal_at(place, signal.SIGSTOP))
+        observers.append(at(place, send_to_self(signal.SIGSTOP)))
     if place := os.environ.get("OUTBOX_TEST_CRASH_AT"):
-        observers.append(signal_at(place, signal.SIGKILL))
+        observers.append(at(place, send_to_self(signal.SIGKILL)))
+    if place := os.environ.get("OUTBOX_TEST_MEET_AT"):
+        observers.append(at(place, meet(int(os.environ["OUTBOX_TEST_MEET_PORT"]))))
     try:
         run(sys.argv[1], observers)
     except Exception as error:  # noqa: BLE001  # as the real command does

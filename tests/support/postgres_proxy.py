@@ -58,6 +58,14 @@ class PostgresProxy:
         """Break every connection now, and return how many there were; new ones are taken."""
         return self._pump.cut()
 
+    def isolate(self) -> None:
+        """Break every connection, and take no new one until `rejoin`."""
+        self._pump.isolate()
+
+    def rejoin(self) -> None:
+        """Take connections again."""
+        self._pump.rejoin()
+
     def close(self) -> None:
         """Stop listening, and break every connection."""
         self._pump.close()

@@ -35,6 +35,7 @@ class Pump:
         self._converse = converse
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = set()
+        self._away = False
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name=name, daemon=True).start()
 
@@ -51,6 +52,15 @@ class Pump:
         for one in broken:
             shut(one)
         return len(broken) // 2
+
+    def isolate(self) -> None:
+        """Break every connection, and take no new one until `rejoin`."""
+        self._away = True
+        self.cut()
+
+    def rejoin(self) -> None:
+        """Take connections again."""
+        self._away = False
 
     def close(self) -> None:
         """Stop listening, and break every connection."""
@@ -70,6 +80,9 @@ class Pump:
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets |= {client, server}
+            if self._away:
+                self._part(client, server)
+                continue
             conversation = self._converse(client, server)
             for loop in (conversation.requests, conversation.answers):
                 threading.Thread(target=self._run, args=(loop, client, server), daemon=True).start()
@@ -77,6 +90,9 @@ class Pump:
     def _run(self, loop: Callable[[], None], client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             loop()
+        self._part(client, server)
+
+    def _part(self, client: socket.socket, server: socket.socket) -> None:
         self._sockets -= {client, server}
         shut(client)
         shut(server)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.meeting import Meeting
 from tests.support.servers import unreachable
 from tests.support.waiting import wait_until
 
@@ -85,9 +86,13 @@ class Relays:
         *,
         crash_at: str | None = None,
         pause_at: str | None = None,
+        meeting: Meeting | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> RelayProcess:
-        """Start a relay; *settings* are OUTBOX_… variables, without the prefix and in lower case."""
+        """Start a relay, which waits at the *meeting* for the test.
+
+        *settings* are OUTBOX_… variables, without the prefix and in lower case.
+        """
         name = uuid.uuid4().hex[:8]
         events, output = self._folder / f"{name}.events", self._folder / f"{name}.output"
         given = {
@@ -100,6 +105,8 @@ class Relays:
             given["test_crash_at"] = crash_at
         if pause_at:
             given["test_pause_at"] = pause_at
+        if meeting:
+            given |= {"test_meet_at": meeting.place, "test_meet_port": meeting.port}
         with output.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.crashing_relay", mode],

@@ -111,3 +111,21 @@ def test_every_connection_can_be_cut_and_new_ones_are_taken(proxy: PostgresProxy
             connection.execute("select 1")
     with psycopg.connect(proxy.dsn) as again:
         assert again.execute("select 1").fetchone() == (1,)
+
+
+def test_who_is_isolated_loses_its_connection_and_gets_no_other_until_it_rejoins(
+    empty_database: str, proxy: PostgresProxy
+) -> None:
+    with psycopg.connect(proxy.dsn, autocommit=True) as connection:
+        connection.execute(INSERT, (1,))
+        proxy.isolate()
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute(INSERT, (2,))
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(proxy.dsn)
+
+    proxy.rejoin()
+
+    with psycopg.connect(proxy.dsn, autocommit=True) as connection:
+        connection.execute(INSERT, (3,))
+    assert kept(empty_database) == [1, 3]
