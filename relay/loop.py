@@ -125,7 +125,7 @@ class ShardLoop:
 
     def _lose(self, error: Exception) -> Signal:
         """End the term: its lease, its producer and its memory are gone (protocol 2)."""
-        self.standing.trouble = reason = " ".join(str(error).split()) or type(error).__name__
+        self._note_trouble(reason := " ".join(str(error).split()) or type(error).__name__)
         self._emit("relay.lease.lost", reason=reason)
         self._drop_session()
         if self.state is not State.STANDING_BY:
@@ -135,7 +135,7 @@ class ShardLoop:
 
     def _fail(self, error: RelayError) -> Signal:
         """Wait a little, and have a new producer ask Kafka where we are."""
-        self.standing.trouble = str(error)
+        self._note_trouble(str(error))
         self._emit("relay.renewal.failed", failures=self.standing.failures + 1, reason=str(error))
         if self._drain and self.standing.failures + 1 >= _DRAIN_FAILURES:
             raise error
@@ -165,7 +165,7 @@ class ShardLoop:
         if self._drain:
             raise error
         held = self._held()
-        self.standing.trouble = str(error)
+        self._note_trouble(str(error))
         self._emit("relay.shard.blocked", event_id=error.event_id, topic=error.topic, reason=error.reason)
         held.session.note_halt(self.shard, epoch=held.term.epoch, reason=str(error))
         self._w.topics.forget(error.topic)
@@ -177,6 +177,18 @@ class ShardLoop:
         if self._term is not None:
             self._term.session.check(self._term.term)
 
+    def _note_trouble(self, trouble: str) -> None:
+        """Have readiness say why we do not publish, though it may be our turn."""
+        self.standing.trouble, self.standing.standing_by = trouble, False
+
+    def _note_well(self, held: Held) -> None:
+        """Forget the trouble: a page was clean, or nothing is there to publish. A renewal alone does not show that."""
+        if self.standing.trouble is None:
+            return
+        held.session.clear_halt(held.term)
+        self.standing.trouble = None
+        self._emit("relay.shard.recovered")
+
     # ------------------------------------------------------------------------------------------ taking over
 
     def _stand_by(self) -> Signal:
@@ -186,15 +198,16 @@ class ShardLoop:
         except SourceUnavailableError as error:
             if self._drain:
                 raise
-            self.standing.trouble, self.standing.standing_by = str(error), False
+            self._note_trouble(str(error))
             self._emit("relay.session.failed", failures=self.standing.failures + 1, reason=str(error))
             self._wait_after_failure(_RECONNECT)
             return Signal.REFUSED
         self._term = self._takeover.begin_term(session)
-        self.standing.standing_by = self._term is None
         if self._term is not None:
+            if self.standing.standing_by:
+                self._note_trouble("taking over")
             return Signal.GRANTED
-        self.standing.trouble = "standing by: another relay holds the lease"
+        self.standing.trouble, self.standing.standing_by = "standing by: another relay holds the lease", True
         if self._drain:
             self.standing.holder = session.holder(self.shard)
             return Signal.STOPPING
@@ -211,7 +224,6 @@ class ShardLoop:
         self._feed = Feed(held.source, position, n=n, emit=self._emit)
         now = self._w.clock()
         self._timing = Timing(checked_at=now, committed_at=now, mirror_due=position)
-        self.standing.trouble = None
         return Signal.POSITIONED
 
     # ------------------------------------------------------------------------------------------------- reading
@@ -223,7 +235,7 @@ class ShardLoop:
         if feed.page() is not None:
             return Signal.FOUND
         if self._drain and feed.finds:
-            return self._end()
+            return self._end()  # the last page was clean
         idle = self._w.clock() - self._timing.committed_at
         found = feed.find()
         if found is None and idle >= _HEARTBEAT:
@@ -231,6 +243,7 @@ class ShardLoop:
         if found is not None:
             self._timing.idle_pause = None
             return Signal.FOUND
+        self._note_well(held)
         if self._drain:
             return self._end()
         self._write_mirror(held, force=True)
@@ -337,7 +350,8 @@ class ShardLoop:
         self._emit("relay.page.failed", seq=seq, reason=verdict.reason, suspects=suspects, code=verdict.code)
         smaller = self._portion.halved(len(piece.rows)) if verdict.slow else self._portion
         if smaller != self._portion:
-            self._portion, self.standing.trouble = smaller, verdict.reason
+            self._portion = smaller
+            self._note_trouble(verdict.reason)
             self._emit("relay.page.halved", seq=seq, rows=smaller.rows)
             return Signal.UNCLEAN
         if not suspects:
@@ -367,8 +381,8 @@ class ShardLoop:
         self._timing.mirror_due = after
         self._timing.committed_at = self._w.clock()
         self.standing.failures = 0
-        self.standing.trouble = None
         self.standing.published += len(piece.rows)
+        self._note_well(self._held())
 
     # ------------------------------------------------------------------------------------------------- endings
 

@@ -78,6 +78,8 @@ class Metrics:
                 self._renewals.labels(shard).inc()
             case "relay.position.accepted":
                 self._held.labels(shard).set(1)
+                self._halted.labels(shard)  # shown from here on
+            case "relay.shard.recovered":
                 self._halted.labels(shard).set(0)
             case "relay.lease.lost":
                 self._lost.labels(shard).inc()

@@ -85,7 +85,6 @@ class Takeover:
             held.session.mark_bootstrapped(held.term)
             held.term = replace(held.term, bootstrapped=True)
             self._emit("relay.shard.bootstrapped")
-        held.session.clear_halt(held.term)
         if held.isolation is None:
             parked = held.source.parked_keys()
             held.isolation = Isolation(

@@ -47,6 +47,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.kafka.warned": "warning",
     "relay.lease.lost": "warning",
     "relay.session.failed": "warning",
+    "relay.shard.recovered": "info",
     "relay.shard.halted": "error",
     "relay.shard.blocked": "error",
     "relay.shard.stopped": "info",

@@ -3,6 +3,7 @@
 import signal
 import urllib.error
 import urllib.request
+from contextlib import closing
 
 import psycopg
 
@@ -10,6 +11,7 @@ from devstack import providers
 from devstack.processes import free_port
 from tests.acceptance.relay.conftest import Insert
 from tests.support.checker import check, read_committed
+from tests.support.kafka_network import Action, Api, Fault, KafkaNetwork
 from tests.support.relays import Relays
 from tests.support.topics import TopicAdmin
 from tests.support.waiting import wait_until
@@ -25,6 +27,13 @@ def get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
     except OSError as error:
         return 0, str(error)
+
+
+def halted_reason(database: str) -> str:
+    with psycopg.connect(database) as connection:
+        row = connection.execute("select halted_reason from outbox.shard where shard = 0").fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def test_confirmed_events_are_deleted_with_age_and_the_relay_goes_on(
@@ -83,14 +92,40 @@ def test_a_blocked_shard_says_so_and_goes_on_once_its_event_can_be_published(
     status, said = get(port, "/readyz")
     assert status == 503
     assert "is blocked by event" in said
+    assert 'outbox_relay_shard_halted{shard="0"} 1.0' in get(port, "/metrics")[1]
+    assert "is blocked by event" in halted_reason(database)
 
     admin.alter(topic, "max.message.bytes", "100000")
 
     wait_until(lambda: get(port, "/readyz")[0] == 200, timeout_seconds=30, what="the shard to go on")
     relay.wait_for("relay.window.finished")
+    assert 'outbox_relay_shard_halted{shard="0"} 0.0' in get(port, "/metrics")[1]
+    assert halted_reason(database) == "None"
     relay.send(signal.SIGTERM)
     assert relay.wait() == 0
     assert len(check(database, kafka.bootstrap).published) == 3
+
+
+def test_a_shard_that_cannot_publish_is_not_ready_although_each_renewal_succeeds(
+    database: str, kafka: providers.Kafka, relays: Relays, insert: Insert
+) -> None:
+    port, network = free_port(), KafkaNetwork.before(kafka.bootstrap)
+    with closing(network):
+        relay = relays.start("run", settings={"metrics_port": port, "kafka_bootstrap": network.bootstrap})
+        relay.wait_for("relay.shard.recovered")
+        network.inject(Fault(Api.PRODUCE, Action.LOSE_REQUEST, times=1_000_000))
+        insert(1)
+
+        relay.wait_for("relay.position.accepted", count=2, timeout_seconds=60)
+
+        status, said = get(port, "/readyz")
+        assert status == 503
+        assert "commit_transaction: _TIMED_OUT" in said
+        network.calm()
+        network.cut_all()
+        relay.wait_for("relay.shard.recovered", count=2, timeout_seconds=60)
+        assert get(port, "/readyz")[0] == 200
+    assert len(check(database, kafka.bootstrap).published) == 1
 
 
 def test_a_topic_that_is_deleted_under_way_is_made_again(
