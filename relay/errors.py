@@ -133,6 +133,11 @@ class HaltedError(RelayError):
 
 
 @dataclass(eq=False)
+class PositionHiddenError(HaltedError):
+    """The position cannot be read: a transaction that nobody has ended lies before it."""
+
+
+@dataclass(eq=False)
 class BlockedError(RelayError):
     """An event that cannot be published stands first, and the policy of its topic is `block`."""
 

@@ -7,12 +7,12 @@ relay's transactional id, and fences whoever publishes under it.
 from collections.abc import Iterable, Mapping, Sequence
 
 from relay.codec import Partition
-from relay.errors import SinkUnavailableError
+from relay.errors import PositionHiddenError, SinkUnavailableError
 from relay.lease import Installation
 from relay.leases import Session
 from relay.testimony import coordinator_log, progress_from
 from relay.transactions import Transactions
-from relay.undecided import Diagnosis, Entry, HangingTransaction, Mirror, Outcome, Testimony, judge, judge_log
+from relay.undecided import Diagnosis, Entry, HangingTransaction, Mirror, Outcome, Witnesses, judge, judge_log
 
 
 def find(transactions: Transactions, partitions: Iterable[Partition]) -> list[HangingTransaction]:
@@ -34,6 +34,14 @@ def find(transactions: Transactions, partitions: Iterable[Partition]) -> list[Ha
         for one in idle
         if (one.place, one.producer_id, one.start_offset) in after
     ]
+
+
+def hangs(transactions: Transactions, place: Partition) -> bool:
+    """Return whether it is known that a transaction hangs on *place*."""
+    try:
+        return transactions.unable is None and bool(find(transactions, [place]))
+    except SinkUnavailableError:
+        return False  # then it is waited for
 
 
 def diagnose(
@@ -61,6 +69,41 @@ def diagnose(
         return None
     outcome, reason = _judged(session, options, installation=installation, shard=shard, found=found)
     return Diagnosis(shard, tuple(found), outcome, reason)
+
+
+def explained(
+    error: PositionHiddenError,
+    session: Session,
+    transactions: Transactions,
+    options: Mapping[str, str],
+    *,
+    installation: Installation,
+    prefix: str,
+) -> PositionHiddenError:
+    """Return *error* with what hides the position, how that ended, and what an operator does about it.
+
+    Topics of events are looked at if their name begins with *prefix*. Who cannot be asked is named, and hides nothing.
+    """
+    shard = error.shard
+    progress = (installation.progress_topic, shard)
+    try:
+        found = diagnose(
+            session,
+            transactions,
+            options,
+            installation=installation,
+            shard=shard,
+            topics=transactions.topics(prefix) if prefix else (),
+        )
+        under_way = transactions.open([progress]) if found is None else []
+    except SinkUnavailableError as problem:
+        return PositionHiddenError(shard, f"{error.reason}; which one could not be asked: {problem}")
+    if found is not None:
+        return PositionHiddenError(shard, f"{error.reason}: {found}")
+    told = ", ".join(f"producer id {one.producer_id} from offset {one.start_offset} on" for one in under_way)
+    return PositionHiddenError(
+        shard, f"{error.reason}, and is under way ({told or 'it has ended meanwhile'}): try again"
+    )
 
 
 def heal(transactions: Transactions, diagnosis: Diagnosis) -> None:
@@ -102,13 +145,13 @@ def _judged(
         return (outcome, reason) if outcome is Outcome.COMMITTED else (None, reason)
     records = progress_from(options, on_progress[0].place, on_progress[0].start_offset)
     last = records[-1] if records else None
-    testimony = Testimony(
+    witnesses = Witnesses(
         records,
         batch=session.batch(shard, last.seq) if last else None,
         mirror=_mirror(session, shard),
         log=log,
     )
-    outcome, reason = judge(on_progress[0], testimony)
+    outcome, reason = judge(on_progress[0], witnesses)
     if outcome is Outcome.ABORTED and len(found) > 1:
         return None, f"{reason}, and what else of its producer hangs may be of an earlier one"
     return outcome, reason

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from relay.errors import HaltedError, SinkUnavailableError
+from relay.errors import HaltedError, PositionHiddenError, SinkUnavailableError
 from relay.lease import Absent, Accepted, Batch, Holder, Installation, Term, Unfit, judge_history, judge_position
 from relay.leases import Session
-from relay.progress import LastRecord, ProgressReader
-from relay.service import kafka_options
+from relay.progress import LastRecord
+from relay.service import explainer, open_reader
 from relay.settings import RelaySettings
 from runtime.connecting import check_kafka
 from runtime.schema_version import require_schema
@@ -52,7 +52,7 @@ def _place(
     session: Session, installation: Installation, settings: RelaySettings, shard: int, history: str | None
 ) -> Place:
     mirror = session.row("mirror", shard=shard) or {}
-    last, trouble = _last(settings, installation, shard, published=bool(mirror.get("bootstrapped")))
+    last, trouble = _last(session, settings, installation, shard, published=bool(mirror.get("bootstrapped")))
     batch = session.batch(shard, last.progress.seq) if last is not None and last.progress else None
     fits, verdict = False, history or trouble
     if verdict is None and last is not None:
@@ -62,11 +62,13 @@ def _place(
 
 
 def _last(
-    settings: RelaySettings, installation: Installation, shard: int, *, published: bool
+    session: Session, settings: RelaySettings, installation: Installation, shard: int, *, published: bool
 ) -> tuple[LastRecord | None, str | None]:
-    reader = ProgressReader(kafka_options(settings), installation, shard)
+    reader = open_reader(settings, installation, shard)
     try:
         return reader.last(), None
+    except PositionHiddenError as error:
+        return None, explainer(settings, installation)(session, error).reason
     except HaltedError as error:
         return (None, error.reason) if published else (LastRecord(None), None)
     except SinkUnavailableError as error:

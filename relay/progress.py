@@ -1,14 +1,14 @@
 """Where Kafka keeps the position: the progress topic, read as committed up to its uncommitted end (rule 3)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # no __all__
 
-from relay.errors import HaltedError, ServerUnfitError, SinkUnavailableError
+from relay.errors import HaltedError, PositionHiddenError, ServerUnfitError, SinkUnavailableError
 from relay.lease import Installation
 from relay.topics import QUIET, Topics
 from relay.window import Progress, decode_progress
@@ -18,6 +18,8 @@ _REQUEST = 10.0
 _HEARING = 30
 # Seconds until a position that an open transaction hides is given up (protocol 2.5): never "take what we have".
 READ_SECONDS = 30.0
+# When we ask whether that transaction hangs: then nothing would come of waiting.
+_DOUBT_SECONDS = 2.0
 # How many offsets from the end are read first; doubled until a record is among them.
 _TAIL = 64
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
@@ -58,10 +60,20 @@ class ProgressReader:
     """Reads the last progress record of one shard."""
 
     def __init__(
-        self, options: Mapping[str, Any], installation: Installation, shard: int, *, seconds: float = READ_SECONDS
+        self,
+        options: Mapping[str, Any],
+        installation: Installation,
+        shard: int,
+        *,
+        seconds: float = READ_SECONDS,
+        hangs: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Make the clients; nothing is asked yet. A position has to show within *seconds*."""
+        """Make the clients; nothing is asked yet. A position has to show within *seconds*.
+
+        *hangs* says whether a transaction on the partition is one that nobody will end.
+        """
         self._seconds = seconds
+        self._hangs = hangs
         self._topic = installation.progress_topic
         self._shard = shard
         common = {**options, **QUIET}
@@ -143,7 +155,13 @@ class ProgressReader:
         self._consumer.assign([TopicPartition(self._topic, self._shard, start)])
         last: Message | None = None
         trouble = ""
-        while time.monotonic() < deadline:
+        started = time.monotonic()
+        doubtful = started + _DOUBT_SECONDS
+        while (now := time.monotonic()) < deadline:
+            if now > doubtful:
+                if self._hangs():
+                    break
+                doubtful = deadline
             message = self._consumer.poll(0.2)
             if message is None:
                 continue
@@ -155,16 +173,16 @@ class ProgressReader:
                     return _judge(last)
             else:
                 trouble = error.str()
-        raise self._undecided(end, trouble)
+        raise self._undecided(end, trouble, seconds=time.monotonic() - started)
 
-    def _undecided(self, end: int, trouble: str) -> HaltedError | SinkUnavailableError:
+    def _undecided(self, end: int, trouble: str, *, seconds: float) -> HaltedError | SinkUnavailableError:
         """Return why *end* was not reached: for an open transaction, if the brokers say so; else Kafka is to blame.
 
         Brokers that do not answer are an outage, and so is a reader that is kept from them while they do.
         """
-        missing = f"offset {end} of {self._topic}/{self._shard} was not reached in {self._seconds:.0f} s"
+        missing = f"offset {end} of {self._topic}/{self._shard} was not reached in {seconds:.0f} s"
         if self._end(IsolationLevel.READ_COMMITTED) < end <= self._end():
-            return HaltedError(self._shard, f"{missing}: an open transaction hides the position")
+            return PositionHiddenError(self._shard, f"{missing}: an open transaction hides the position")
         return SinkUnavailableError(f"{missing}, and no transaction is open there" + (trouble and f": {trouble}"))
 
 

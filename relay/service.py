@@ -8,7 +8,15 @@ import structlog
 
 from outbox.envelope import Envelope, Route, load_envelope
 from outbox.errors import InvalidRouteError, UnknownEnvelopeError
-from relay.errors import INSPECT, RESOLVE, HaltedError, InvalidOptionError, SourceUnavailableError
+from relay.errors import (
+    INSPECT,
+    RESOLVE,
+    HaltedError,
+    InvalidOptionError,
+    PositionHiddenError,
+    SourceUnavailableError,
+)
+from relay.hanging import explained, hangs
 from relay.isolation import Policies
 from relay.lease import Installation, judge_history
 from relay.leases import Session
@@ -22,8 +30,10 @@ from relay.sink import KafkaSink
 from relay.source import Source
 from relay.telemetry import Observer, Telemetry, log_observer
 from relay.topics import TopicPlan, Topics
+from relay.transactions import Transactions
 from relay.trial import Trial, load_trial_sink
 from relay.upkeep import Upkeep
+from relay.wire import Wire
 from relay.wiring import Outcome, Wiring
 from runtime import logs
 from runtime.connecting import check_kafka
@@ -178,7 +188,8 @@ def wire(settings: RelaySettings, installation: Installation, telemetry: Telemet
         open_session=lambda name: Session.open(settings.database_url, name=name),
         make_source=lambda session, shard: _source(settings, installation, session, shard),
         make_sink=make_sink,
-        make_reader=lambda shard: ProgressReader(options, installation, shard),
+        make_reader=lambda shard: open_reader(settings, installation, shard),
+        explain=explainer(settings, installation),
         policies=Policies(settings.relay_poison_policy, dict(settings.relay_poison_policies)),
     )
 
@@ -206,6 +217,31 @@ def _envelope(settings: RelaySettings, installation: Installation) -> Envelope:
 def kafka_options(settings: RelaySettings) -> dict[str, str]:
     """Return what every Kafka client of this process is told."""
     return {**settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap, "client.id": "outbox-relay"}
+
+
+def open_transactions(settings: RelaySettings) -> Transactions:
+    """Return what asks the brokers about transactions."""
+    return Transactions(Wire(settings.kafka_bootstrap, settings.kafka_options))
+
+
+def open_reader(settings: RelaySettings, installation: Installation, shard: int) -> ProgressReader:
+    """Return what reads the position of *shard*, and gives up early where a transaction hangs before it."""
+    transactions = open_transactions(settings)
+    place = (installation.progress_topic, shard)
+    return ProgressReader(kafka_options(settings), installation, shard, hangs=lambda: hangs(transactions, place))
+
+
+def explainer(
+    settings: RelaySettings, installation: Installation
+) -> Callable[[Session, PositionHiddenError], PositionHiddenError]:
+    """Return what says which transaction hides a position, and how it ended."""
+    prefix = settings.relay_route.partition("{")[0]
+
+    def explain(session: Session, error: PositionHiddenError) -> PositionHiddenError:
+        transactions, options = open_transactions(settings), kafka_options(settings)
+        return explained(error, session, transactions, options, installation=installation, prefix=prefix)
+
+    return explain
 
 
 def open_topics(settings: RelaySettings, telemetry: Telemetry) -> Topics:

@@ -6,7 +6,7 @@ progress partition is read, and the position is believed only if PostgreSQL can 
 
 from dataclasses import replace
 
-from relay.errors import HaltedError, SinkUnavailableError, StoppedError, UncleanError
+from relay.errors import HaltedError, PositionHiddenError, SinkUnavailableError, StoppedError, UncleanError
 from relay.isolation import Isolation
 from relay.lease import Absent, Accepted, Unfit, judge_history, judge_position
 from relay.leases import Session
@@ -77,7 +77,10 @@ class Takeover:
         held.session.check(held.term)
         self._emit("relay.lease.checked", epoch=held.term.epoch)
         publisher = held.publisher = self._initialised(held)
-        last = self.last_record()
+        try:
+            last = self.last_record()
+        except PositionHiddenError as error:
+            raise self._explained(held.session, error) from None
         self._emit("relay.position.read", seq=last.progress.seq if last.progress else None)
         position, n = self._judged(held, last, publisher)
         publisher.progress = publisher.progress or last.progress
@@ -92,6 +95,10 @@ class Takeover:
             )
         self._emit("relay.position.accepted", seq=position.seq, last_id=position.last_id)
         return position, n
+
+    def _explained(self, session: Session, error: PositionHiddenError) -> PositionHiddenError:
+        """Return *error* with what hides the position, and how that ended."""
+        return self._patience.call(lambda: self._w.explain(session, error))
 
     def last_record(self) -> LastRecord:
         """Return the last record of our progress partition."""

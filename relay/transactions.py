@@ -42,6 +42,11 @@ class Transactions:
         _, leaders = self._metadata(topics)
         return sorted(leaders)
 
+    def topics(self, prefix: str) -> list[str]:
+        """Return the topics whose name begins with *prefix*."""
+        _, leaders = self._metadata(None)
+        return sorted({topic for topic, _ in leaders if topic.startswith(prefix)})
+
     def open(self, partitions: Iterable[Partition]) -> list[OpenTransaction]:
         """Return the transactions that their leaders have open on *partitions*; none for those that do not exist."""
         wanted = set(partitions)
@@ -118,9 +123,10 @@ class Transactions:
             lambda: self._wire.ask(Api.DESCRIBE_PRODUCERS, body, answers.active, broker=broker),
         )
 
-    def _metadata(self, topics: Iterable[str]) -> tuple[dict[int, Broker], dict[Partition, int]]:
-        """Return where the brokers are, and who leads the partitions of *topics*."""
-        body = many([text(topic) for topic in sorted(topics)]) + b"\0"  # the last: do not create them
+    def _metadata(self, topics: Iterable[str] | None) -> tuple[dict[int, Broker], dict[Partition, int]]:
+        """Return where the brokers are, and who leads the partitions of *topics*; None for all of them."""
+        listed = struct.pack(">i", -1) if topics is None else many([text(topic) for topic in sorted(topics)])
+        body = listed + b"\0"  # the last: do not create them
         return self._wire.ask(Api.METADATA, body, answers.cluster)
 
     def _at_coordinator(self, name: str, api: Api, body: bytes, read: Callable[[Reader], T]) -> T:

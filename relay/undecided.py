@@ -20,6 +20,9 @@ from relay.answers import Known, OpenTransaction
 from relay.lease import Batch
 from relay.window import Progress
 
+# What an operator calls.
+END_IT = "outbox relay resync"
+
 
 class Outcome(StrEnum):
     """How a transaction ended for its coordinator."""
@@ -95,9 +98,16 @@ class Diagnosis:
     outcome: Outcome | None
     reason: str
 
+    def __str__(self) -> str:
+        """Return what hangs, how it ended, and which command ends it that way."""
+        what = "; ".join(map(str, self.hanging))
+        if self.outcome is None:
+            return f"{what}; whether it was committed is not proven: {self.reason}"
+        return f"{what}; it was {self.outcome}: {self.reason}; to end it so: {END_IT}"
+
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Witnesses:
     """What speaks for one outcome or the other: *records* are those of the transaction on the progress partition."""
 
     records: tuple[Progress | None, ...]  # None for one that no relay wrote
@@ -106,17 +116,17 @@ class Testimony:
     log: tuple[Entry, ...]
 
 
-def judge(found: OpenTransaction, testimony: Testimony) -> tuple[Outcome | None, str]:
+def judge(found: OpenTransaction, witnesses: Witnesses) -> tuple[Outcome | None, str]:
     """Return how *found* on a progress partition has ended, and by what that is proven; None if it is not."""
-    records = [record for record in testimony.records if record is not None]
-    if len(records) < len(testimony.records):
+    records = [record for record in witnesses.records if record is not None]
+    if len(records) < len(witnesses.records):
         return None, "it holds records that no relay wrote"
     if not records:
         return None, "none of its records is left"
     last = records[-1]
-    if testimony.mirror.reaches(last) and _same_history(last, testimony.batch):
+    if witnesses.mirror.reaches(last) and _same_history(last, witnesses.batch):
         return Outcome.COMMITTED, f"outbox.shard confirms its position, window {last.seq}: it was answered clean"
-    return judge_log(found, len(records), testimony.log)
+    return judge_log(found, len(records), witnesses.log)
 
 
 def _same_history(record: Progress, batch: Batch | None) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from outbox.envelope import Envelope
+from relay.errors import PositionHiddenError
 from relay.isolation import Isolation, Policies
 from relay.lease import Holder, Installation, Term
 from relay.leases import Session
@@ -30,6 +31,7 @@ class Wiring:
     make_source: Callable[[Session, int], Source]
     make_sink: Callable[[int], Sink]
     make_reader: Callable[[int], ProgressReader]
+    explain: Callable[[Session, PositionHiddenError], PositionHiddenError] = lambda _, error: error
     clock: Callable[[], float] = time.monotonic
 
 

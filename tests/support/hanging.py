@@ -28,13 +28,18 @@ Topics = list[tuple[bytes, list[int]]]
 
 
 class ForgetfulNetwork:
-    """Listens on `bootstrap`, and keeps the topics in `forgotten` from the coordinator; `kept` counts how often."""
+    """Listens on `bootstrap`, and keeps the topics in `forgotten` from the coordinator; `kept` counts how often.
+
+    While `losing`, no EndTxn arrives; `lost` counts them.
+    """
 
     def __init__(self, bootstrap: str) -> None:
         """Stand before the one broker at *bootstrap*."""
         host, _, port = bootstrap.rpartition(":")
         self.forgotten: set[str] = set()
         self.kept = 0
+        self.losing = False
+        self.lost = 0
         self._pump = Pump((host, int(port)), lambda client, broker: _Connection(self, client, broker), name="forgetful")
         self.bootstrap = f"127.0.0.1:{self._pump.port}"
         self.theirs = host.encode() + struct.pack(">i", int(port))
@@ -58,6 +63,9 @@ class _Connection:
         """Pass requests on, without what is forgotten."""
         while (frame := read_frame(self._client)) is not None:
             api, _version, correlation = struct.unpack_from(">hhi", frame, 4)
+            if api == Api.END_TXN and self._network.losing:
+                self._network.lost += 1
+                continue
             kept: Topics = []
             if api == Api.ADD_PARTITIONS_TO_TXN:
                 frame, kept, left = without(frame, self._network.forgotten)

@@ -1,0 +1,128 @@
+"""A transaction that hangs before the position: the relay names it, and ended as proven, it leaves each event once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack import providers
+from relay.hanging import diagnose, heal
+from relay.leases import Session
+from relay.service import kafka_options, open_transactions
+from relay.settings import RelaySettings
+from relay.undecided import Diagnosis, Outcome
+from tests.support.checker import check
+from tests.support.hanging import ForgetfulNetwork, forgetful
+from tests.support.relays import Relays, relays_on
+from tests.support.waiting import wait_until
+
+Insert = Callable[..., None]
+GUARANTEE = 3
+
+
+@pytest.fixture
+def network(kafka: providers.Kafka) -> Iterator[ForgetfulNetwork]:
+    with forgetful(kafka.bootstrap) as network:
+        yield network
+
+
+@pytest.fixture
+def relays(database: str, network: ForgetfulNetwork, tmp_path: Path) -> Iterator[Relays]:
+    with relays_on(database, network.bootstrap, tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(database: str, kafka: providers.Kafka) -> RelaySettings:
+    return RelaySettings.load({"OUTBOX_DATABASE_URL": database, "OUTBOX_KAFKA_BOOTSTRAP": kafka.bootstrap})
+
+
+def examined(settings: RelaySettings, *, topics: tuple[str, ...], healing: bool) -> Diagnosis:
+    """Return what hangs, and end it if *healing*."""
+    session = Session.open(settings.database_url, name="test")
+    transactions = open_transactions(settings)
+    try:
+        found = diagnose(
+            session,
+            transactions,
+            kafka_options(settings),
+            installation=session.installation(),
+            shard=0,
+            topics=topics,
+        )
+    finally:
+        session.close()
+    assert found is not None
+    if healing:
+        heal(transactions, found)
+    return found
+
+
+def forgotten(settings: RelaySettings) -> set[str]:
+    """Return the progress topics there are."""
+    return {name for name in open_transactions(settings).topics("outbox.") if name.endswith(".progress")}
+
+
+def answered_clean(relays: Relays, network: ForgetfulNetwork) -> None:
+    relays.drain()
+    assert network.kept > 0
+
+
+def committed_and_not_confirmed(relays: Relays, network: ForgetfulNetwork) -> None:
+    relays.start("drain", crash_at="relay.commit.answered").wait()
+    assert network.kept > 0
+
+
+def never_committed(relays: Relays, network: ForgetfulNetwork) -> None:
+    network.losing = True
+    relay = relays.start("drain")
+    wait_until(lambda: network.lost, timeout_seconds=30, what="an EndTxn that is lost")
+    relay.end()
+    network.losing = False
+
+
+@pytest.mark.parametrize(
+    ("publish", "outcome", "proof"),
+    [
+        (answered_clean, Outcome.COMMITTED, "outbox.shard confirms its position"),
+        pytest.param(
+            committed_and_not_confirmed,
+            Outcome.COMMITTED,
+            "the coordinator's log has every transaction",
+            marks=pytest.mark.chaos,
+        ),
+        pytest.param(
+            never_committed, Outcome.ABORTED, "the coordinator's log has it as aborted", marks=pytest.mark.chaos
+        ),
+    ],
+    ids=["answered clean", "committed and not confirmed", "never committed"],
+)
+def test_a_hanging_transaction_stops_the_relay_and_ends_as_it_is_proven_to_have_ended(
+    *,
+    database: str,
+    kafka: providers.Kafka,
+    network: ForgetfulNetwork,
+    relays: Relays,
+    insert: Insert,
+    aggregate_type: str,
+    settings: RelaySettings,
+    publish: Callable[[Relays, ForgetfulNetwork], None],
+    outcome: Outcome,
+    proof: str,
+) -> None:
+    insert(4)
+    relays.drain()
+    insert(5)
+    network.forgotten = forgotten(settings)
+    publish(relays, network)
+    network.forgotten = set()
+    insert(6)
+
+    stopped = relays.start("drain")
+
+    assert stopped.wait() == GUARANTEE
+    assert "hangs on outbox." in stopped.output
+    assert f"it was {outcome}: {proof}" in stopped.output
+    assert examined(settings, topics=(f"outbox.event.{aggregate_type}",), healing=True).outcome is outcome
+    relays.drain()
+    assert len(check(database, kafka.bootstrap).published) == 15
