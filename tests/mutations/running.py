@@ -20,6 +20,7 @@ RELATED = (
     "tests/integration/relay",
     "tests/integration/sql",
     "tests/acceptance/relay",
+    "tests/acceptance/matrix",
     "tests/acceptance/faults",
 )
 _OPTIONS = ("-p", "tests.mutations.witness", "-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--timeout=120")

@@ -7,9 +7,8 @@ import psycopg
 
 from devstack import providers
 from tests.acceptance.relay.conftest import Insert
-from tests.support.checker import check, read_committed
+from tests.support.checker import check
 from tests.support.relays import RelayProcess, Relays
-from tests.support.waiting import wait_until
 
 
 def backend_of(database: str, relay: RelayProcess) -> int:
@@ -74,30 +73,6 @@ def test_sigterm_is_obeyed_within_five_seconds_and_hands_over_at_once(
     assert first.wait() == 0
     assert time.monotonic() - asked_at < 5
     relays.drain()
-    check(database, kafka.bootstrap)
-
-
-def test_a_zombie_whose_session_was_ended_is_fenced_in_both_systems(
-    database: str, kafka: providers.Kafka, relays: Relays, insert: Insert, aggregate_type: str
-) -> None:
-    insert(5)
-    zombie = relays.start("run", pause_at="relay.commit.started:2")  # the first belongs to the bootstrap
-    zombie.wait_for("relay.commit.started", count=2)
-    with psycopg.connect(database) as connection:
-        connection.execute("select pg_terminate_backend(%s)", (backend_of(database, zombie),))
-    relays.drain()
-    insert(5)
-    zombie.send(signal.SIGCONT)
-
-    zombie.wait_for("relay.lease.lost")
-    zombie.wait_for("relay.position.accepted", count=2)
-    wait_until(
-        lambda: len(read_committed(kafka.bootstrap, [f"outbox.event.{aggregate_type}"])) >= 10,
-        timeout_seconds=20,
-        what="ten events",
-    )
-    zombie.send(signal.SIGTERM)
-    assert zombie.wait() == 0
     check(database, kafka.bootstrap)
 
 

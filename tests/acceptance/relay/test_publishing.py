@@ -90,29 +90,6 @@ def test_a_relay_goes_on_after_postgresql_has_crashed(
     check(database, kafka.bootstrap)
 
 
-def test_while_kafka_is_away_sigterm_is_obeyed_and_the_standby_waits_for_it(
-    database: str, kafka: providers.Kafka, relays: Relays, insert: Insert
-) -> None:
-    insert(5)
-    first = relays.start("run")
-    first.wait_for("relay.window.finished")
-    standby = relays.start("run")
-    standby.wait_for("relay.lease.refused")
-    kafka.stop()
-    insert(5)
-    first.wait_for("relay.page.failed", timeout_seconds=30)
-
-    first.send(signal.SIGTERM)
-    assert first.wait(timeout_seconds=5) == 0
-    standby.wait_for("relay.epoch.raised")
-    kafka.start()
-
-    standby.wait_for("relay.window.finished", timeout_seconds=60)
-    standby.send(signal.SIGTERM)
-    assert standby.wait() == 0
-    check(database, kafka.bootstrap)
-
-
 def test_the_role_of_the_relay_is_all_that_it_needs(
     database: str, kafka: providers.Kafka, relays: Relays, insert: Insert
 ) -> None:
