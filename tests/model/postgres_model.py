@@ -70,7 +70,8 @@ class Postgres:
     def prepare(self, xid: int) -> None:
         """Have *xid* survive crashes; it stays in progress for every snapshot."""
         rows = self._end(xid, completed=False)
-        self.image = self.image._replace(prepared=(*self.image.prepared, (xid, rows)))
+        logged = max(self.image.logged, xid + 1)
+        self.image = self.image._replace(prepared=(*self.image.prepared, (xid, rows)), logged=logged)
         self.flush()
 
     def commit_prepared(self, xid: int) -> None:
