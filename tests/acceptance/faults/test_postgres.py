@@ -36,33 +36,6 @@ def in_chaos(name: str) -> object:
     return pytest.param(name, marks=pytest.mark.chaos)
 
 
-CRASH_PLACES = (
-    in_chaos("relay.window.found"),
-    "relay.barrier.sent",
-    "relay.barrier.written",
-    in_chaos("relay.commit.started"),
-    in_chaos("relay.page.committed"),
-)
-
-
-@pytest.mark.parametrize("place", CRASH_PLACES)
-def test_postgresql_crashes_around_the_barrier(
-    place: str, postgres: providers.Postgres, relays: Relays, hosts: Writing, verify: Verify
-) -> None:
-    with hosts(asynchronous=True):
-        relay = relays.start("run", pause_at=f"{place}:20", settings=SMALL_PAGES)
-        relay.wait_for(place, count=20)  # it is stopped, or is about to be
-        crash_and_restart(postgres)
-        relay.send(signal.SIGCONT)
-        accepted = len(relay.events("relay.position.accepted"))
-        relay.wait_for("relay.position.accepted", count=accepted + 1, timeout_seconds=30)
-        pages = len(relay.events("relay.page.committed"))
-        relay.wait_for("relay.page.committed", count=pages + 5, timeout_seconds=30)
-        end(relay)
-
-    verify()
-
-
 @pytest.mark.chaos
 def test_postgresql_crashes_again_and_again_under_hosts_that_do_not_wait_for_the_disk(
     postgres: providers.Postgres, relays: Relays, hosts: Writing, verify: Verify
@@ -179,24 +152,6 @@ def test_the_connection_breaks_at_a_dead_letter(
     assert len(verify().published) == 60 - 6
 
 
-def test_sessions_of_the_relay_are_ended_by_an_operator(
-    database: str, relays: Relays, hosts: Writing, verify: Verify
-) -> None:
-    with hosts(), psycopg.connect(database, autocommit=True) as operator:
-        relay = relays.start("run", settings=SMALL_PAGES)
-        for number in range(1, 6):
-            relay.wait_for("relay.page.committed", count=number * 8, timeout_seconds=30)
-            ended = operator.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and application_name like 'outbox relay%'"
-            ).fetchall()
-            assert ended
-            relay.wait_for("relay.lease.granted", count=number + 1, timeout_seconds=30)
-        end(relay)
-
-    verify()
-
-
 def test_a_primary_that_takes_no_writes_for_a_while(
     database: str, relays: Relays, hosts: Writing, verify: Verify
 ) -> None:
@@ -229,32 +184,6 @@ def test_a_connection_on_which_nothing_more_comes(
         pages = len(relay.events("relay.page.committed"))
         relay.wait_for("relay.page.committed", count=pages + 5, timeout_seconds=60)
         end(relay)
-
-    verify()
-
-
-def test_one_transaction_is_open_from_before_the_first_window_until_after_the_last(
-    database: str, aggregate_type: str, relays: Relays, hosts: Writing, verify: Verify
-) -> None:
-    insert = (
-        "insert into outbox.event (aggregate_type, aggregate_id, type, payload) values (%s, %s, 'thing.happened', '{}')"
-    )
-    with psycopg.connect(database) as long, psycopg.connect(database) as prepared:
-        long.execute(insert, (aggregate_type, "long"))
-        prepared.tpc_begin(prepared.xid(1, f"open-{aggregate_type}", "host"))
-        prepared.execute(insert, (aggregate_type, "prepared"))
-        prepared.tpc_prepare()
-        with hosts():
-            relay = relays.start("run", settings=SMALL_PAGES)
-            relay.wait_for("relay.page.committed", count=20, timeout_seconds=30)
-            relay.end()
-            relay = relays.start("run", settings=SMALL_PAGES)
-            relay.wait_for("relay.page.committed", count=20, timeout_seconds=30)
-        long.execute(insert, (aggregate_type, "long"))
-        long.commit()
-        end(relay)
-        relays.drain()
-        prepared.tpc_commit()
 
     verify()
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.faults.conftest import Verify, Writing
 from tests.support.kafka_network import ProxiedKafka
-from tests.support.relays import Relays
+from tests.support.relays import RelayProcess, Relays
 from tests.support.waiting import wait_until
 
 SMALL_PAGES = {"relay_page_rows": 50}
@@ -41,19 +41,25 @@ def test_relays_killed_at_random_twenty_times(seed: int, relays: Relays, hosts: 
     verify()
 
 
+def the_publisher(started: list[RelayProcess]) -> RelayProcess | None:
+    """Return the one relay that holds the lease and publishes, once all the others stand by."""
+    holders = [relay for relay in started if relay.events("relay.lease.granted")]
+    assert len(holders) <= 1
+    settled = all(relay.events("relay.lease.refused") for relay in started if relay not in holders)
+    return holders[0] if holders and settled and holders[0].events("relay.page.committed") else None
+
+
 def test_ten_relays_at_once_and_whoever_publishes_is_killed(relays: Relays, hosts: Writing, verify: Verify) -> None:
     with hosts():
         started = [relays.start("run", settings=SMALL_PAGES) for _ in range(10)]
         for _ in range(3):
             publishing = wait_until(
-                lambda: next((r for r in started if r.events("relay.page.committed")), None),
-                timeout_seconds=60,
-                what="one of them to publish",
+                lambda: the_publisher(started), timeout_seconds=100, what="one to publish and the others to stand by"
             )
             publishing.end()
             started.remove(publishing)
+        wait_until(lambda: the_publisher(started), timeout_seconds=60, what="one to publish")
         for relay in started:
-            wait_until(relay.events, timeout_seconds=60, what="a relay that hears signals")
             relay.send(signal.SIGTERM)
         assert [relay.wait() for relay in started] == [0] * 7
     verify()
