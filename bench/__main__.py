@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import latency, relay
+from bench import latency, relay, seam
 
-BENCHES = {"latency": latency.run, "relay": relay.run}
+BENCHES = {"latency": latency.run, "relay": relay.run, "seam": seam.run}
 
 
 def main() -> int:

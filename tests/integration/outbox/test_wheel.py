@@ -1,5 +1,6 @@
 """What a host installs, built as it is released."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -55,3 +56,17 @@ def test_every_statement_is_in_it(wheel: Path) -> None:
 
     with zipfile.ZipFile(wheel) as archive:
         assert statements <= set(archive.namelist())
+
+
+def test_nothing_by_which_tests_break_a_process_is_in_it(wheel: Path) -> None:
+    """The seam is telemetry, which every relay has; who listens to it there is the log and the metrics alone."""
+    with zipfile.ZipFile(wheel) as archive:
+        modules = {name: archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")}
+
+    assert {name.partition("/")[0] for name in modules} == {
+        "outbox", "runtime", "relay", "mailer", "console", "devstack",
+    }  # fmt: skip
+    for name, text in modules.items():
+        assert "OUTBOX_TEST_" not in text, name
+        assert not re.search(r"^\s*(from|import) (tests|bench)\b", text, re.MULTILINE), name
+    assert [name for name, text in modules.items() if re.search(r"observers=(?!observers)", text)] == []
