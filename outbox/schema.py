@@ -26,7 +26,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, OID
 from sqlalchemy.sql.schema import SchemaItem
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
@@ -102,6 +102,7 @@ meta = _table(
     _must("sysid", BigInteger),
     _must("generation", Integer, 1),
     _must("shards", Integer, 1),
+    _may("database_oid", OID),
     CheckConstraint("one"),
     CheckConstraint("generation > 0"),
     CheckConstraint("shards between 1 and 64"),
@@ -303,8 +304,7 @@ dead_letter = _table(
     Index(
         "dead_letter_parked_idx",
         "shard",
-        "aggregate_type",
-        "aggregate_id",
+        "id",
         postgresql_where=text("parks and (resolved_at is null or redrive_pending)"),
     ),
     Index("dead_letter_behind_idx", "behind", postgresql_where=text("behind is not null")),

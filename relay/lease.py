@@ -22,6 +22,7 @@ class Installation:
     gen: int
     sysid: int
     shards: int
+    database: int | None = None  # its oid in the cluster; None: not known
 
     @property
     def progress_topic(self) -> str:
@@ -55,6 +56,7 @@ class ServerFacts:
     backend_pid: int
     connected_pid: int
     plan_cache_mode: str = "force_custom_plan"
+    database: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,11 @@ def judge_history(facts: ServerFacts, installation: Installation) -> str | None:
         return (
             f"the database belongs to another cluster: expected system identifier {installation.sysid} "
             f"(outbox.meta), got {facts.sysid}; it was restored or copied"
+        )
+    if installation.database not in {None, facts.database}:
+        return (
+            f"the database is a copy within its cluster: expected the oid {installation.database} (outbox.meta), "
+            f"got {facts.database}; the original may be publishing under the same name"
         )
     if facts.cache != 1:
         return f"expected the sequence of outbox.event.id to have cache 1, got {facts.cache}: order would be lost"

@@ -149,9 +149,9 @@ def _identity(around: Surroundings, database: Database) -> Iterator[Finding]:
     ours = f"installation {row['install']}, generation {row['gen']}, {row['shards']} shard(s)"
     yield judged(
         "schema.identity",
-        fits=row["sysid"] == row["server_sysid"],
-        expected=f"cluster {row['sysid']}",
-        actual=f"cluster {row['server_sysid']}; {ours}",
+        fits=row["sysid"] == row["server_sysid"] and not row["copied"],
+        expected=f"cluster {row['sysid']}, and the database that outbox.meta names",
+        actual=f"cluster {row['server_sysid']}{', a copy of that database' if row['copied'] else ''}; {ours}",
         fix='this is a copy or a restore: find out which side is right: docs/operations.md, "A shard is halted"',
     )
 

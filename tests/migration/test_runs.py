@@ -1,5 +1,6 @@
 """`outbox migrate up` and `down`: from empty, again, back, two at once, as an owner who is nobody special."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,13 +22,19 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.versions
 
+_PARKED = (
+    "insert into outbox.dead_letter (stage, reason, shard, event_row_id, aggregate_type, aggregate_id, parks)"
+    " select 'publish', 'payload_too_large', 0, coalesce(max(event_row_id), 0) + 1, 'order', %s, true"
+    " from outbox.dead_letter"
+)
+
 
 def test_an_empty_database_lacks_every_migration_and_then_none(empty_database: str) -> None:
     missing = pending(empty_database)
 
     applied = upgrade(empty_database)
 
-    assert missing == applied == ("0001", "0002", "0003", "0004")
+    assert missing == applied == ("0001", "0002", "0003", "0004", "0005")
     assert pending(empty_database) == ()
 
 
@@ -52,7 +59,23 @@ def test_a_run_back_leaves_nothing_and_forth_again_everything(database: str) -> 
     assert (describe(database), describe(database, "pgmq")) == before
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_the_fifth_notes_which_database_it_is_and_lets_a_key_of_any_length_be_parked(database: str) -> None:
+    downgrade(database, to="0004")
+    with psycopg.connect(database) as connection:
+        connection.execute(_PARKED, ["short"])
+
+    upgrade(database)
+
+    with psycopg.connect(database) as connection:
+        connection.execute(_PARKED, [os.urandom(100_000).hex()])
+        known = connection.execute(
+            "select database_oid = (select oid from pg_database where datname = current_database()) from outbox.meta"
+        ).fetchone()
+        assert connection.execute("select count(*) from outbox.dead_letter where parks").fetchone() == (2,)
+    assert known == (True,)
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_each_migration_can_be_undone_by_itself(database: str, revision: str) -> None:
     before = describe(database)
 
@@ -70,7 +93,7 @@ def test_two_runs_at_once_are_one(empty_database: str) -> None:
 
         applied = sorted(run.result(timeout=60) for run in runs)
 
-    assert applied == [(), ("0001", "0002", "0003", "0004")]
+    assert applied == [(), ("0001", "0002", "0003", "0004", "0005")]
 
 
 def test_a_run_waits_for_another_that_holds_the_lock(empty_database: str) -> None:
@@ -81,7 +104,7 @@ def test_a_run_waits_for_another_that_holds_the_lock(empty_database: str) -> Non
         wait_until(lambda: _waits(other), timeout_seconds=20, what="a run that waits")
         other.execute("select pg_advisory_unlock(%s, 1)", [LOCK_SPACE])
 
-        assert run.result(timeout=60) == ("0001", "0002", "0003", "0004")
+        assert run.result(timeout=60) == ("0001", "0002", "0003", "0004", "0005")
 
 
 def test_a_run_gives_up_in_the_end_and_says_why(empty_database: str) -> None:
@@ -178,7 +201,7 @@ def test_a_schema_of_a_newer_release_is_left_alone(database: str) -> None:
 
 
 def test_a_revision_that_nobody_knows_is_refused(database: str) -> None:
-    with pytest.raises(UnknownRevisionError, match="expected a revision up to 0004, got '77'"):
+    with pytest.raises(UnknownRevisionError, match="expected a revision up to 0005, got '77'"):
         downgrade(database, to="77")
 
 
@@ -199,7 +222,7 @@ def test_the_code_asks_for_the_newest_migration(database: str) -> None:
 def test_a_process_refuses_an_older_schema(empty_database: str) -> None:
     with psycopg.connect(empty_database) as connection:
         with pytest.raises(
-            SchemaTooOldError, match="expected schema outbox at revision 0004 or newer, got no such schema"
+            SchemaTooOldError, match="expected schema outbox at revision 0005 or newer, got no such schema"
         ) as none:
             require_schema(connection)
         upgrade(empty_database, to="0001")

@@ -5,7 +5,8 @@ import psycopg
 _COLUMNS = """
 select format('%%s.%%s %%s%%s%%s%%s%%s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
   case when a.attnotnull then ' not null' else '' end, case a.attidentity when 'a' then ' identity' else '' end,
-  coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), ''), ' at ' || a.attnum)
+  coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), ''),
+  ' at ' || row_number() over (partition by c.oid order by a.attnum))  -- a dropped column leaves its number behind
 from pg_class as c
 join pg_attribute as a on a.attrelid = c.oid
 left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum

@@ -50,7 +50,10 @@ class Databases:
         self._execute(sql.SQL("create database {name} template {template}").format(**names))
         # An installation of its own: positions and transactional ids on the shared broker are named after it.
         with psycopg.connect(address(self._server.dsn, name), autocommit=True) as connection:
-            connection.execute("update outbox.meta set install_id = gen_random_uuid()")
+            connection.execute(
+                "update outbox.meta set install_id = gen_random_uuid(),"
+                " database_oid = (select oid from pg_database where datname = current_database())"
+            )
         try:
             yield address(self._server.dsn, name)
         finally:

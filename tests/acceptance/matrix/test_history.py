@@ -26,6 +26,11 @@ def backed_up(dsn: str) -> Iterator[str]:
     server = address(dsn, "postgres")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {} template {}").format(copy, sql.Identifier(str(name))))
+    with psycopg.connect(address(dsn, f"{name}_restored"), autocommit=True) as connection:
+        # A physical restore keeps the database's oid; only a copy within the cluster has another, which is told apart.
+        connection.execute(
+            "update outbox.meta set database_oid = (select oid from pg_database where datname = current_database())"
+        )
     try:
         yield address(dsn, f"{name}_restored")
     finally:

@@ -143,9 +143,6 @@ def test_only_the_guilty_of_a_large_batch_are_given_up(
 
 
 @pytest.mark.chaos
-@pytest.mark.xfail(
-    reason="dead_letter_parked_idx holds the key, which is larger than an index row may be: the relay loops"
-)
 def test_a_key_that_is_too_long_is_parked(
     database: str, guarded_kafka: GuardedKafka, relays: Relays, aggregate_type: str
 ) -> None:

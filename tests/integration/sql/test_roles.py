@@ -71,6 +71,8 @@ CALLS = {
         "discard_many(bigint[],text)",
         "settle_delivery(bigint,text,text)",
         "record_action(text,text,text,jsonb)",
+        "adopt_history(uuid,text)",
+        "forget_published(integer,text)",
         "backlog()",
         "shard_of(text,text,integer)",
     },

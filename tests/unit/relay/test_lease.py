@@ -93,6 +93,14 @@ def test_a_server_with_another_history_is_not_read(facts: ServerFacts, reason: s
     assert reason in (judge_history(facts, INSTALLATION) or "")
 
 
+def test_a_copy_within_the_cluster_is_not_read_and_neither_is_it_taken_for_one_when_nobody_knows() -> None:
+    known = replace(INSTALLATION, database=5)
+
+    assert judge_history(replace(FACTS, database=5), known) is None
+    assert "is a copy within its cluster" in (judge_history(replace(FACTS, database=6), known) or "")
+    assert judge_history(replace(FACTS, database=6), INSTALLATION) is None
+
+
 def test_our_own_primary_is_read() -> None:
     assert judge_history(FACTS, INSTALLATION) is None
 
