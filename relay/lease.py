@@ -7,7 +7,7 @@ rises with each takeover. A position is believed only if this database can prove
 
 from dataclasses import dataclass
 
-from relay.window import Position, Progress, xmax
+from relay.window import Position, Progress, reaches, xmax
 
 # Space of the advisory locks of shards, "outb" in ASCII; the second key is the shard.
 LOCK_SPACE = 0x6F757462
@@ -43,6 +43,7 @@ class Term:
     bootstrapped: bool
     pruned_seq: int
     confirmed_seq: int
+    confirmed_last: int | None = 0  # of that window, as `Position.last_id` has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,12 @@ def _out_of_order(record: Progress, term: Term) -> str | None:
         return f"the last progress record is of window {record.seq}, what precedes {term.pruned_seq} is pruned"
     if record.seq < term.confirmed_seq:
         return f"the last progress record is of window {record.seq}, {term.confirmed_seq} was confirmed: Kafka lost it"
+    if record.seq == term.confirmed_seq and not reaches(record.last_id, term.confirmed_last):
+        confirmed = "its end" if term.confirmed_last is None else f"id {term.confirmed_last}"
+        return (
+            f"the last progress record is of window {record.seq} up to id {record.last_id}, "
+            f"{confirmed} was confirmed: Kafka lost it"
+        )
     if record.seq > 0 and not term.bootstrapped:
         return f"the last progress record is of window {record.seq}, and shard {term.shard} was never bootstrapped"
     return None

@@ -219,6 +219,9 @@ class ShardLoop:
         held, before = self._held(), self._feed.position if self._feed else None
         self._drop_sink(held)
         position, n = self._takeover.renew(held)
+        if before is not None and not position.reaches(before):
+            # A marker was lost, and that of a later transaction, which was aborted, has ended both.
+            raise HaltedError(self.shard, f"Kafka lost a page that it had committed: expected {before}, got {position}")
         if before is not None and position != before:
             self.standing.failures = 0  # it was committed, though its end was not clean
         self._feed = Feed(held.source, position, n=n, emit=self._emit)

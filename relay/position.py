@@ -92,6 +92,7 @@ def _judged(
         bootstrapped=mirror.get("bootstrapped", False),
         pruned_seq=mirror.get("pruned_seq", 0),
         confirmed_seq=mirror.get("confirmed_seq", 0),
+        confirmed_last=mirror.get("confirmed_last"),
     )
     verdict = judge_position(
         last.progress,

@@ -18,7 +18,7 @@ from enum import Enum, StrEnum
 
 from relay.answers import Known, OpenTransaction
 from relay.lease import Batch
-from relay.window import Progress
+from relay.window import Progress, reaches
 
 # What an operator calls.
 END_IT = "outbox relay resync"
@@ -86,7 +86,7 @@ class Mirror:
             return False  # it is empty, and reads like the beginning
         if self.seq != record.seq:
             return self.seq > record.seq
-        return self.last_id is None or (record.last_id is not None and self.last_id >= record.last_id)
+        return reaches(self.last_id, record.last_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,15 @@ class Position:
         """Return where the next window begins."""
         return self.b
 
+    def reaches(self, other: "Position") -> bool:
+        """Return whether we are as far as *other*, or further."""
+        return self.seq > other.seq or (self.seq == other.seq and reaches(self.last_id, other.last_id))
+
+
+def reaches(last_id: int | None, other: int | None) -> bool:
+    """Return whether *last_id* is as far in a window as *other*, or further; None is its end."""
+    return last_id is None or (other is not None and last_id >= other)
+
 
 BEGINNING = Position(seq=0, a=ORIGIN, b=ORIGIN, last_id=None)
 

@@ -3,4 +3,4 @@
 -- No row: there is no such shard. Index: primary key. Locks the shard's row, so it waits for writes under way.
 update outbox.shard set epoch = epoch + 1 + floor(random() * 1000)::bigint
 where shard = %(shard)s
-returning epoch, bootstrapped, pruned_seq, confirmed_seq
+returning epoch, bootstrapped, pruned_seq, confirmed_seq, confirmed_last

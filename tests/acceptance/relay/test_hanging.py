@@ -1,5 +1,6 @@
 """A transaction that hangs before the position: the relay names it, and ended as proven, it leaves each event once."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from relay.settings import RelaySettings
 from relay.undecided import Diagnosis, Outcome
 from tests.support.checker import check
 from tests.support.hanging import ForgetfulNetwork, forgetful
-from tests.support.relays import Relays, relays_on
+from tests.support.relays import RelayProcess, Relays, relays_on
 from tests.support.waiting import wait_until
 
 Insert = Callable[..., None]
@@ -126,3 +127,37 @@ def test_a_hanging_transaction_stops_the_relay_and_ends_as_it_is_proven_to_have_
     assert examined(settings, topics=(f"outbox.event.{aggregate_type}",), healing=True).outcome is outcome
     relays.drain()
     assert len(check(database, kafka.bootstrap).published) == 15
+
+
+@pytest.fixture
+def hung(relays: Relays, network: ForgetfulNetwork, insert: Insert, settings: RelaySettings) -> RelayProcess:
+    """A relay that is paused behind the first of three pages of a window: that page hangs, the others need not."""
+    insert(4)
+    relays.drain()
+    insert(6)
+    network.forgotten = forgotten(settings)
+    relay = relays.start("drain", pause_at="relay.page.committed", settings={"relay_page_rows": 2})
+    relay.wait_for("relay.page.committed")
+    assert network.kept > 0
+    network.forgotten = set()
+    return relay
+
+
+@pytest.mark.chaos
+def test_the_next_page_of_the_same_producer_ends_what_hangs_with_its_own_commit(
+    database: str, kafka: providers.Kafka, hung: RelayProcess
+) -> None:
+    hung.send(signal.SIGCONT)
+
+    assert hung.wait() == 0
+    assert len(check(database, kafka.bootstrap).published) == 10
+
+
+def test_a_page_that_was_committed_and_is_aborted_with_the_next_one_stops_the_relay(
+    network: ForgetfulNetwork, hung: RelayProcess
+) -> None:
+    network.losing = True
+    hung.send(signal.SIGCONT)
+
+    assert hung.wait() == GUARANTEE
+    assert "Kafka lost a page that it had committed" in hung.output

@@ -54,6 +54,11 @@ def test_a_bootstrap_that_was_cut_off_is_taken_up() -> None:
     assert isinstance(judged(first, term=term), Accepted)
 
 
+@pytest.mark.parametrize(("last_id", "confirmed"), [(9, 9), (10, 9), (None, 9), (None, None)])
+def test_a_record_as_far_in_its_window_as_is_confirmed_is_accepted(last_id: int | None, confirmed: int | None) -> None:
+    assert isinstance(judged(replace(RECORD, last_id=last_id), term=replace(TERM, confirmed_last=confirmed)), Accepted)
+
+
 @pytest.mark.parametrize(
     ("verdict", "reason"),
     [
@@ -66,6 +71,8 @@ def test_a_bootstrap_that_was_cut_off_is_taken_up() -> None:
         (judged(replace(RECORD, epoch=6)), "of epoch 6, PostgreSQL is at 5"),
         (judged(replace(RECORD, seq=1)), "what precedes 2 is pruned"),
         (judged(replace(RECORD, seq=2)), "3 was confirmed: Kafka lost it"),
+        (judged(replace(RECORD, last_id=8), term=replace(TERM, confirmed_last=9)), "up to id 8, id 9 was confirmed"),
+        (judged(replace(RECORD, last_id=8), term=replace(TERM, confirmed_last=None)), "its end was confirmed: Kafka"),
         (judged(term=replace(TERM, bootstrapped=False)), "shard 0 was never bootstrapped"),
         (judged(batch=None), "outbox.batch has no row for window 3"),
         (judged(batch=replace(BATCH, a="3:4:")), "disagree on the snapshots of window 3"),
