@@ -24,3 +24,4 @@ class Bounds:
     bootstrapped: bool = True
     rules: Rules = AS_IT_IS
     slow_markers: bool = False
+    resolved_by_guess: bool = False  # what hangs is aborted in the end, instead of ended as it was decided

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.model.bounds import Bounds
@@ -47,8 +48,10 @@ class BrokenScheduleError(AssertionError):
 class Exploration:
     """Explores all of *bounds*, depth first."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, *, each: Callable[[World], None] | None = None) -> None:
+        """Look at *each* state, too."""
         self._bounds = bounds
+        self._each = each
         self._paths: dict[int, int] = {}  # of each state: how many schedules lead from it to an ending
         self._finished: set[int] = set()
         self._trail: list[Action] = []
@@ -71,6 +74,8 @@ class Exploration:
         if (known := self._paths.get(key)) is not None:
             return known
         self._paths[key] = 0
+        if self._each is not None:
+            self._each(world)
         free, faults = world.actions()
         if not free:
             self._end(world)

@@ -77,7 +77,8 @@ class Kafka:
         if self.deciding[producer] is not None:
             return None
         if self.added[producer]:
-            self._decide(producer, commit=False)
+            # The coordinator raises the epoch before it aborts: the predecessor's EndTxn is refused from here on.
+            self.time_out(producer)
             if self.slow_markers:
                 return None
         self.epochs = _with(self.epochs, producer, self.epochs[producer] + 1)
@@ -134,6 +135,13 @@ class Kafka:
         """Have the coordinator believe that the markers were written, and the partitions never see them."""
         self.deciding = _with(self.deciding, producer, None)
         self.logs = _by_partition(_owned(log, producer, HANGING) for log in self.logs)
+
+    def resolve_hanging(self, *, commit: bool) -> None:
+        """End what hangs by hand."""
+        if commit:
+            self.logs = _by_partition(_owned(log, HANGING, COMMITTED) for log in self.logs)
+        else:
+            self.logs = _by_partition(tuple(one for one in log if one.owner != HANGING) for log in self.logs)
 
     def _mark(self, producer: int, *, commit: bool) -> None:
         if commit:

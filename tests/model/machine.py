@@ -122,13 +122,16 @@ class Protocol(RuleBasedStateMachine):
     def relay_runs(self, which: int, draw: Draw) -> None:
         """Have a relay run until it is about to make a call; a bit for each step says which thread makes the next.
 
-        Its first EndTxn may go astray; then it goes on.
+        Its first EndTxn may go astray; then it goes on, and what was held arrives before some later call.
         """
         if not self._busy():
             return
         number = self._busy()[which % len(self._busy())]
         until, turns, end = draw(st.sampled_from(UNTIL)), draw(TURNS), draw(st.sampled_from(("end", *END_FAULTS)))
+        late = draw(TURNS)
         for step in range(MOST_CALLS):
+            if (late >> step) % 4 == 0:
+                self.late_end_arrives(which, draw)
             choices = self._choices(number)
             if not choices or (step and until in choices):
                 return

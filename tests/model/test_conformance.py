@@ -14,6 +14,8 @@ from tests.model.world import World
 
 PAGES: Script = ("insert a", "insert b", "insert a", "commit")
 SHORT: Script = ("insert a", "commit async")
+TWO: tuple[Script, ...] = (("xid", "rollback"), SHORT)
+EACH = ("kill", "end session", "crash PostgreSQL", "time out", "EndTxn")
 
 
 def replayed(bounds: Bounds, trail: list[Action]) -> World:
@@ -72,7 +74,7 @@ class SideBySide:
         assert [relay.state for relay in real.relays] == [relay.state for relay in model.relays], self._trail
 
 
-@pytest.mark.parametrize("kind", ["kill", "end session", "crash PostgreSQL", "time out", "EndTxn"])
+@pytest.mark.parametrize("kind", EACH)
 def test_the_code_makes_the_calls_of_the_model_whatever_happens(kind: str) -> None:
     both = SideBySide(Bounds(hosts=(SHORT,), faults=1, kinds=frozenset({kind})))
 
@@ -87,3 +89,22 @@ def test_the_code_makes_the_calls_of_the_model_with_pages_and_a_first_position()
     both.run()
 
     assert both.steps > 5000
+
+
+def test_the_code_makes_the_calls_of_the_model_while_markers_are_slow() -> None:
+    both = SideBySide(Bounds(hosts=(SHORT,), faults=1, kinds=frozenset({"kill", "EndTxn"}), slow_markers=True))
+
+    both.run()
+
+    assert both.steps > 500
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", EACH)
+def test_the_code_makes_the_calls_of_the_model_with_two_transactions(kind: str) -> None:
+    both = SideBySide(Bounds(hosts=TWO, faults=1, kinds=frozenset({kind})))
+
+    both.run()
+
+    assert both.steps > 500

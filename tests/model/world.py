@@ -218,6 +218,9 @@ class World:
                 if commit is not None:
                     self.kafka.write_markers(producer)
             choices = relay.choices(self.pg, self.kafka)
+            if not choices and relay.at == "read" and any(self.kafka.added):
+                self._time_out_all()  # sooner than the relay would give up
+                continue
             if not choices:
                 return
             relay.act(choices[0], self.pg, self.kafka)
@@ -226,15 +229,18 @@ class World:
             self.kafka.finished.clear()
         raise PromiseBrokenError(f"a fresh relay does not come to an end: it is at {relay.at!r}")
 
+    def _time_out_all(self) -> None:
+        for producer, added in enumerate(self.kafka.added):
+            if added:
+                self.kafka.time_out(producer)
+
     def finish(self) -> None:
         """End every relay, have a fresh one publish the rest, and check the promise; raise if it is broken."""
         if self.other == 1:
             self._another_shard()
         self._drain()
-        if self.hung:  # what hangs was decided: somebody resolves it so
-            self.kafka.logs = tuple(  # type: ignore[assignment]  # two, as before
-                tuple(entry._replace(owner=-1) for entry in log) for log in self.kafka.logs
-            )
+        if self.hung:
+            self.kafka.resolve_hanging(commit=not self.bounds.resolved_by_guess)
             self._drain()
         check(self.pg.image, self.kafka, self.bounds.rules)
 
