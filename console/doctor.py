@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Final
 
-from console.checks import database, kafka, mail, state
+from console.checks import database, kafka, mail, state, transactions
 from console.checks import settings as settings_check
 from console.database import Database
 from console.finding import Check, Finding, Surroundings, failed
@@ -17,6 +17,7 @@ OWN: Final[Mapping[str, Check]] = {
     "settings": settings_check.check,
     "postgres": database.check,
     "kafka": kafka.check,
+    "transactions": transactions.check,
     "mail": mail.check,
     "state": state.check,
 }

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # no __all__
     AdminClient,
     AlterConfigOpType,
@@ -24,6 +25,7 @@ from tests.support.pump import Pump
 _VERIFICATION = "transaction.partition.verification.enable"
 # Answers that name a broker's address.
 _ADDRESSES = frozenset({Api.METADATA, Api.FIND_COORDINATOR, Api.DESCRIBE_CLUSTER})
+_SECONDS = 20
 Topics = list[tuple[bytes, list[int]]]
 
 
@@ -126,6 +128,22 @@ def _agreed(topics: Topics) -> bytes:
 
 def _framed(body: bytes) -> bytes:
     return struct.pack(">i", len(body)) + body
+
+
+def hang(network: ForgetfulNetwork, topic: str, *, name: str, value: str = "first", sound: str) -> Producer:
+    """Return a producer *name* whose transaction with *value* is committed on *sound*, and hangs on *topic*."""
+    producer = Producer(
+        {"bootstrap.servers": network.bootstrap, "transactional.id": name, "linger.ms": 0, "log_level": 0}
+    )
+    producer.init_transactions(_SECONDS)
+    network.forgotten = {topic}
+    producer.begin_transaction()
+    for one in (topic, sound):
+        producer.produce(one, value, partition=0)
+    producer.commit_transaction(_SECONDS)
+    network.forgotten = set()
+    assert network.kept > 0
+    return producer
 
 
 @contextmanager

@@ -8,7 +8,11 @@ import pytest
 from devstack import providers
 from devstack.sink import Sink
 from relay.lease import LOCK_SPACE
+from relay.transactions import Transactions
+from relay.wire import Wire
+from tests.support.hanging import forgetful, hang
 from tests.support.operators import Logins, Operator, Rows
+from tests.support.topics import TopicAdmin
 
 NO_KAFKA = {"OUTBOX_KAFKA_BOOTSTRAP": "127.0.0.1:1"}
 
@@ -171,3 +175,26 @@ def test_quiet_shows_only_what_needs_a_look(outbox: Operator, rows: Rows) -> Non
 
     assert "✓" not in outcome.out
     assert "! dead_letters" in outcome.out
+
+
+def test_a_transaction_that_hangs_on_a_topic_of_events_is_named_and_its_end_is_left_to_its_owner(
+    database: str, kafka: providers.Kafka, aggregate_type: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator = Operator(database, capsys, {"OUTBOX_KAFKA_BOOTSTRAP": kafka.bootstrap})
+    topic = f"outbox.event.{aggregate_type}"
+    for name in (topic, aggregate_type):
+        TopicAdmin(kafka.bootstrap).create(name, partitions=1)
+    assert found(operator.json("doctor"), "kafka.hanging_transactions")["mark"] == "good"
+    with forgetful(kafka.bootstrap) as network:
+        hang(network, topic, name=aggregate_type, sound=aggregate_type)
+
+    one = found(operator.json("doctor"), "kafka.hanging_transactions")
+
+    assert one["mark"] == "failed"
+    assert (
+        f"hangs on {topic}/0 from offset 0 on; its coordinator has {aggregate_type} as CompleteCommit" in one["actual"]
+    )
+    assert one["fix"].startswith("ask whose producer it is")
+    transactions = Transactions(Wire(kafka.bootstrap, {}))
+    [hanging] = transactions.open([(topic, 0)])
+    transactions.mark(hanging, commit=True)

@@ -11,7 +11,7 @@ from relay.errors import SinkUnavailableError
 from relay.hanging import find
 from relay.transactions import Transactions
 from relay.wire import Wire
-from tests.support.hanging import ForgetfulNetwork, forgetful
+from tests.support.hanging import ForgetfulNetwork, forgetful, hang
 from tests.support.topics import TopicAdmin
 
 SECONDS = 20
@@ -89,16 +89,9 @@ def values(bootstrap: str, topic: str) -> list[str]:
 
 @pytest.fixture
 def hung(kafka: providers.Kafka, network: ForgetfulNetwork, aggregate_type: str) -> Hung:
-    one = Hung(
-        f"{aggregate_type}.hung", f"{aggregate_type}.sound", aggregate_type, started(network.bootstrap, aggregate_type)
-    )
-    made(kafka.bootstrap, one.topic, one.sound)
-    network.forgotten = {one.topic}
-    write(one.producer, "first", one.topic, one.sound)
-    end(one.producer, commit=True)
-    network.forgotten = set()
-    assert network.kept == 1
-    return one
+    topic, sound = f"{aggregate_type}.hung", f"{aggregate_type}.sound"
+    made(kafka.bootstrap, topic, sound)
+    return Hung(topic, sound, aggregate_type, hang(network, topic, name=aggregate_type, sound=sound))
 
 
 def test_a_transaction_under_way_is_open_and_does_not_hang(
