@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from console.database import Database, Row
 from relay.lease import LOCK_SPACE
+from relay.replicas import WAITING
 
 DELIVERY_STATES: Final = (
     "queued", "claimed", "sending", "sent", "in_doubt", "dead", "suppressed", "expired", "cancelled",
@@ -46,6 +47,11 @@ class ShardStatus:
     halted_at: datetime | None
     backlog: int
     holder: Holder | None
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it goes on by itself once the brokers are mended."""
+        return (self.halted_reason or "").startswith(WAITING)
 
 
 @dataclass(frozen=True, slots=True)

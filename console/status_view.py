@@ -42,9 +42,8 @@ def _events(status: Status) -> Iterator[RenderableType]:
     for shard in status.shards:
         if shard.halted_reason:
             at = moment(shard.halted_at)
-            yield Text(
-                f"shard {shard.shard} stopped to keep the guarantee at {at}: {shard.halted_reason}", style="bold red"
-            )
+            why = "waits" if shard.waits else "stopped to keep the guarantee"
+            yield Text(f"shard {shard.shard} {why} since {at}: {shard.halted_reason}", style="bold red")
 
 
 def _transaction(oldest: OpenTransaction) -> Text:

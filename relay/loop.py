@@ -29,6 +29,7 @@ from relay.machine import TOPIC_UNAUTHORISED, TRANSITIONS, Clean, Signal, Slice,
 from relay.patience import Patience
 from relay.portion import Portion
 from relay.publisher import Publisher
+from relay.replicas import WAITING
 from relay.takeover import Takeover
 from relay.window import Page, Position
 from relay.wiring import Held, Outcome, Standing, Wiring
@@ -111,9 +112,11 @@ class ShardLoop:
             return self._guarded(partial(self._fail, error))
 
     def _guarded(self, wait: Callable[[], Signal]) -> Signal:
-        """Return the signal of *wait*, during which the lease may be lost."""
+        """Return the signal of *wait*, during which the lease may be lost, or we may be asked to stop."""
         try:
             return wait()
+        except StoppedError:
+            return Signal.STOPPING
         except (LeaseLostError, *DISCONNECTS) as error:
             return self._lose(error)
 
@@ -135,8 +138,12 @@ class ShardLoop:
 
     def _fail(self, error: RelayError) -> Signal:
         """Wait a little, and have a new producer ask Kafka where we are."""
-        self._note_trouble(str(error))
-        self._emit("relay.renewal.failed", failures=self.standing.failures + 1, reason=str(error))
+        reason = str(error)
+        if not isinstance(error, BarrierNotDurableError) and (short := self._shortage()):
+            reason = f"{WAITING}: {short} ({reason})"
+            self._note_short(reason)
+        self._note_trouble(reason)
+        self._emit("relay.renewal.failed", failures=self.standing.failures + 1, reason=reason)
         if self._drain and self.standing.failures + 1 >= _DRAIN_FAILURES:
             raise error
         self._wait_after_failure(_RETRY)
@@ -180,6 +187,19 @@ class ShardLoop:
     def _note_trouble(self, trouble: str) -> None:
         """Have readiness say why we do not publish, though it may be our turn."""
         self.standing.trouble, self.standing.standing_by = trouble, False
+
+    def _shortage(self) -> str | None:
+        """Return what Kafka lacks for us to go on, so that nobody has to look for it; None if it lacks nothing."""
+        try:
+            return self._patience.call(lambda: self._w.shortage(self.shard))
+        except SinkUnavailableError as error:
+            return error.problem
+
+    def _note_short(self, reason: str) -> None:
+        """Say where an operator looks that the brokers are to be mended, and that the shard then goes on by itself."""
+        self._emit("relay.kafka.short", reason=reason)
+        if self._term is not None:
+            self._term.session.note_halt(self.shard, epoch=self._term.term.epoch, reason=reason)
 
     def _note_well(self, held: Held) -> None:
         """Forget the trouble: a page was clean, or nothing is there to publish. A renewal alone does not show that."""
@@ -351,7 +371,8 @@ class ShardLoop:
         """Tell what was not clean, and note whose fault it may have been; without any, wait before the next try."""
         suspects = len(verdict.suspects)
         self._emit("relay.page.failed", seq=seq, reason=verdict.reason, suspects=suspects, code=verdict.code)
-        smaller = self._portion.halved(len(piece.rows)) if verdict.slow else self._portion
+        slow = verdict.slow and self._shortage() is None  # what lacks replicas takes no smaller page either
+        smaller = self._portion.halved(len(piece.rows)) if slow else self._portion
         if smaller != self._portion:
             self._portion = smaller
             self._note_trouble(verdict.reason)

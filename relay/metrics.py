@@ -36,7 +36,10 @@ class Metrics:
             "outbox_relay_lease_held", "1 while this process publishes the shard.", ["shard"], registry=registry
         )
         self._halted = Gauge(
-            "outbox_relay_shard_halted", "1 when the shard stopped or is blocked.", ["shard"], registry=registry
+            "outbox_relay_shard_halted",
+            "1 when the shard stopped, is blocked or waits for brokers.",
+            ["shard"],
+            registry=registry,
         )
         self._letters = Counter(
             "outbox_relay_dead_letters_written", "Events given up.", ["shard", "reason"], registry=registry
@@ -84,7 +87,7 @@ class Metrics:
             case "relay.lease.lost":
                 self._lost.labels(shard).inc()
                 self._held.labels(shard).set(0)
-            case "relay.shard.halted" | "relay.shard.blocked":
+            case "relay.shard.halted" | "relay.shard.blocked" | "relay.kafka.short":
                 self._halted.labels(shard).set(1)
             case "relay.dead_letter.written":
                 self._letters.labels(shard, str(facts["reason"])).inc()

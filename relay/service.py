@@ -26,6 +26,7 @@ from relay.metrics import Metrics
 from relay.patience import Stop
 from relay.progress import ProgressReader
 from relay.settings import RelaySettings
+from relay.shortage import shortage
 from relay.sink import KafkaSink
 from relay.source import Source
 from relay.telemetry import Observer, Telemetry, log_observer
@@ -190,6 +191,7 @@ def wire(settings: RelaySettings, installation: Installation, telemetry: Telemet
         make_sink=make_sink,
         make_reader=lambda shard: open_reader(settings, installation, shard),
         explain=explainer(settings, installation),
+        shortage=lambda shard: shortage(topics, installation, shard),
         policies=Policies(settings.relay_poison_policy, dict(settings.relay_poison_policies)),
     )
 

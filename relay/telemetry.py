@@ -45,6 +45,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.page.halved": "warning",
     "relay.renewal.failed": "warning",
     "relay.kafka.warned": "warning",
+    "relay.kafka.short": "error",
     "relay.lease.lost": "warning",
     "relay.session.failed": "warning",
     "relay.shard.recovered": "info",
@@ -61,6 +62,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.key.release_postponed": "info",
     # Beside the publish path.
     "relay.topic.created": "info",
+    "relay.topic.unsafe": "warning",
     "relay.events.pruned": "info",
     "relay.retention.postponed": "info",
     "relay.upkeep.failed": "warning",

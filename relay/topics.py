@@ -1,5 +1,6 @@
 """Kafka's topics, as an administrator sees them: whether a topic exists, what it takes, and making it."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, New
 
 from relay.errors import RecordRefusedError, SinkUnavailableError
 from relay.machine import INVALID_TOPIC, POISON, TOPIC_UNAUTHORISED, UNKNOWN_TOPIC
+from relay.replicas import known_brokers
 from relay.telemetry import Telemetry
 
 T = TypeVar("T")
@@ -27,11 +29,14 @@ DEFAULT_MAX_BYTES = 1_048_588
 # The largest batch we let grow, whatever a topic takes; librdkafka's own default.
 LARGEST_BATCH = 1_000_000
 _LARGEST_OPTION = 1_000_000_000  # librdkafka takes no larger message.max.bytes
+# Three replicas, of which two are in sync, lose nothing with one broker.
+_REPLICAS, _IN_SYNC = 3, 2
+_TOO_FEW_BROKERS = 38  # Kafka's INVALID_REPLICATION_FACTOR
 
 
 @dataclass(frozen=True, slots=True)
 class TopicPlan:
-    """How topics are made; None leaves it to the number of brokers: three replicas, two in sync, or one of each."""
+    """How topics are made; None: three replicas, two in sync, or what a cluster of one or two brokers can hold."""
 
     create: bool
     partitions: int
@@ -62,7 +67,16 @@ class Topics:
 
     def ping(self) -> int:
         """Return how many brokers answer; raise SinkUnavailableError if none does."""
-        return len(self._metadata(None).brokers)
+        return len(self.cluster().brokers)
+
+    def cluster(self, *, seconds: float = _REQUEST) -> Any:  # noqa: ANN401  # the driver's own class
+        """Return what the brokers say of themselves and of all topics, within *seconds*."""
+        return self._metadata(None, seconds=seconds)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Return the topics that were found to exist."""
+        return frozenset(self._limits)
 
     def known(self, topic: str) -> bool:
         """Return whether *topic* was found to exist."""
@@ -103,7 +117,7 @@ class Topics:
         if code is not None and code != KafkaError.LEADER_NOT_AVAILABLE:
             raise SinkUnavailableError(f"topic {topic!r}: {found.error.str()}")
         replication = max((len(partition.replicas) for partition in found.partitions.values()), default=0)
-        return TopicFacts(len(found.partitions), replication, self._settings(topic))
+        return TopicFacts(len(found.partitions), replication, self.settings(topic))
 
     def _created(self, topic: str) -> TopicFacts:
         self.create(topic)
@@ -142,16 +156,57 @@ class Topics:
 
     def create(self, topic: str, *, partitions: int | None = None, settings: Mapping[str, str] | None = None) -> None:
         """Make *topic*; nothing, if somebody else has just made it."""
-        replication, min_insync = self._replication()
-        wanted = {"min.insync.replicas": str(min_insync), "unclean.leader.election.enable": "false", **(settings or {})}
         count = partitions or self._plan.partitions
-        new = NewTopic(topic, num_partitions=count, replication_factor=replication, config=wanted)
+        wanted = self._plan.replication or _REPLICAS
+        error = self._try_creation(topic, count, wanted, settings or {})
+        if error is not None and error.code() == _TOO_FEW_BROKERS:
+            fewer = self._plan.replication or self._fewer(topic)
+            error = self._try_creation(topic, count, fewer, settings or {}) if fewer < wanted else error
+        if error is not None:
+            self._judge_creation(topic, error)
+
+    def _try_creation(
+        self, topic: str, partitions: int, replication: int, settings: Mapping[str, str]
+    ) -> KafkaError | None:
+        """Make *topic*, and return None, or why that failed."""
+        min_insync = self._plan.min_insync or (_IN_SYNC if replication >= _REPLICAS else 1)
+        given = {"min.insync.replicas": str(min_insync), "unclean.leader.election.enable": "false", **settings}
+        new = NewTopic(topic, num_partitions=partitions, replication_factor=replication, config=given)
         try:
             self._result(lambda: self._admin.create_topics([new], request_timeout=_REQUEST)[topic])
         except KafkaException as error:
-            self._judge_creation(topic, error.args[0])
-        else:
-            self._telemetry.emit("relay.topic.created", topic=topic, partitions=count, replication=replication)
+            refused: KafkaError = error.args[0]
+            return refused
+        facts = {"topic": topic, "partitions": partitions, "replication": replication}
+        self._telemetry.emit("relay.topic.created", **facts)
+        if replication < _REPLICAS and self._plan.replication is None:
+            self._telemetry.emit("relay.topic.unsafe", **facts)
+        return None
+
+    def _fewer(self, topic: str) -> int:
+        """Return how many replicas a cluster of one or two brokers holds; raise SinkUnavailableError if it has more.
+
+        A broker that is away is no reason for a topic that would lose events for ever: the topic waits for it. Brokers
+        in KRaft mode count those that are away, others do not; so we ask what else speaks of them.
+        """
+        metadata = self.cluster()
+        partitions = (found for other in metadata.topics.values() for found in other.partitions.values())
+        known = len(known_brokers(metadata.brokers, (found.replicas for found in partitions)))
+        meant = max(known, self._meant(next(iter(metadata.brokers), None)))
+        if meant < _REPLICAS:
+            return meant
+        raise SinkUnavailableError(
+            f"topic {topic!r} waits for {_REPLICAS} brokers, {len(metadata.brokers)} answer and {meant} are expected;"
+            " start them, or set OUTBOX_TOPICS_REPLICATION_FACTOR"
+        )
+
+    def _meant(self, broker: int | None) -> int:
+        """Return how many brokers the settings of *broker* speak of: a topic with more replicas could not be made."""
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        with contextlib.suppress(KafkaException):  # not everybody may read them
+            entries = self._result(lambda: self._admin.describe_configs([resource], request_timeout=_REQUEST)[resource])
+            return int(entries["default.replication.factor"].value)
+        return 1
 
     def _judge_creation(self, topic: str, error: KafkaError) -> None:
         """Raise what a refused creation means for the events of that topic."""
@@ -165,12 +220,7 @@ class Topics:
             raise RecordRefusedError(code if code in POISON else INVALID_TOPIC, detail) from None
         raise SinkUnavailableError(detail) from None
 
-    def _replication(self) -> tuple[int, int]:
-        """Return replication factor and min.insync.replicas: as set, or as good as the brokers allow."""
-        replication = self._plan.replication or min(3, self.ping())
-        return replication, self._plan.min_insync or (2 if replication >= 3 else 1)  # noqa: PLR2004  # three hold one loss
-
-    def _settings(self, topic: str) -> Mapping[str, str]:
+    def settings(self, topic: str) -> Mapping[str, str]:
         """Return the topic's settings; none, if we may not read them."""
         resource = ConfigResource(ResourceType.TOPIC, topic)
         try:
@@ -181,10 +231,10 @@ class Topics:
             raise SinkUnavailableError(f"settings of topic {topic!r}: {error.args[0].str()}") from None
         return {name: entry.value for name, entry in entries.items() if entry.value is not None}
 
-    def _metadata(self, topic: str | None) -> Any:  # noqa: ANN401  # the driver's own class
+    def _metadata(self, topic: str | None, *, seconds: float = _REQUEST) -> Any:  # noqa: ANN401  # the driver's own class
         try:
             return (
-                self._admin.list_topics(topic, timeout=_REQUEST) if topic else self._admin.list_topics(timeout=_REQUEST)
+                self._admin.list_topics(topic, timeout=seconds) if topic else self._admin.list_topics(timeout=seconds)
             )
         except KafkaException as error:
             raise SinkUnavailableError(f"no answer from the brokers: {error.args[0].str()}") from None

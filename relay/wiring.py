@@ -32,6 +32,7 @@ class Wiring:
     make_sink: Callable[[int], Sink]
     make_reader: Callable[[int], ProgressReader]
     explain: Callable[[Session, PositionHiddenError], PositionHiddenError] = lambda _, error: error
+    shortage: Callable[[int], str | None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
 
 

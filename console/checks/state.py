@@ -63,7 +63,14 @@ def _prepared(database: Database) -> Finding:
 def _shards(now: status.Status) -> Iterator[Finding]:
     for shard in now.shards:
         name = f"relay.shard_{shard.shard}"
-        if shard.halted_reason:
+        if shard.waits:
+            yield failed(
+                name,
+                expected="brokers that take what it publishes",
+                actual=str(shard.halted_reason),
+                fix="start the brokers that are missing: it goes on by itself, and loses nothing meanwhile",
+            )
+        elif shard.halted_reason:
             yield failed(
                 name,
                 expected="no halt",
