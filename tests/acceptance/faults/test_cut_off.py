@@ -71,6 +71,24 @@ def test_a_relay_without_kafka_keeps_its_lease_and_goes_on_in_the_same_term(
     verify()
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("moment", ["relay.page.produced", "relay.barrier.written", "relay.commit.started"])
+def test_a_relay_that_loses_its_lease_within_a_page_and_is_asked_to_end_there_ends_with_0(
+    *, moment: str, database: str, relays: Relays, hosts: Writing, verify: Verify
+) -> None:
+    """Its producer is dropped in mid-request, and the process ends in that instant."""
+    with hosts():
+        for number in range(1, 11):
+            with Meeting(f"{moment}:{number}") as meeting:
+                relay = relays.start("run", meeting=meeting, settings=SMALL_PAGES)
+                meeting.wait()
+                end_sessions(database, relay.process.pid)
+                relay.send(signal.SIGTERM)
+            assert relay.wait() == 0, relay.output
+    verify()
+
+
 # In the order in which a page meets them.
 MOMENTS = (
     "relay.lease.checked:1",

@@ -111,8 +111,9 @@ def test_the_dead_letter_is_written_and_the_relay_dies(
         written = connection.execute(letters).fetchall()
     before = len(check(database, broker.bootstrap, complete=False).published)
 
-    relays.drain(settings=settings)
+    recovered = relays.drain(settings=settings)
 
+    assert recovered.events("relay.event.suspected") == [], "it is not tried again"
     with psycopg.connect(database) as connection:
         assert connection.execute(letters).fetchall() == written == [("invalid_topic", 4)]
     assert before < 6
