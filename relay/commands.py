@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from relay.healing import hanging
 from relay.position import positions
 from relay.service import Report, serve
 from relay.topic_commands import app as topics_app
@@ -48,6 +49,26 @@ def position(
         for name, fact in place.facts():
             typer.echo(f"  {name:<12} {fact}")
     raise typer.Exit(ExitCode.DONE if all(place.fits for place in found) else ExitCode.GUARANTEE)
+
+
+@app.command("hanging")
+def hanging_transactions(
+    context: typer.Context,
+    *,
+    shards: Shards = None,
+    end: Annotated[
+        bool, typer.Option("--end", help="End each as it is proven to have ended; stop the relay first.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, for the audit; needed with --end.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show the transactions that hide positions, and whether they were committed; changes nothing without --end."""
+    found = list(hanging(context.obj, shards=shards, reason=(reason or "") if end else None))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], default=sorted))
+    for one in found if not as_json else ():
+        typer.echo(str(one))
+    raise typer.Exit(ExitCode.DONE if all(one.well for one in found) else ExitCode.GUARANTEE)
 
 
 def _conclude(report: Report) -> None:

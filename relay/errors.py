@@ -67,6 +67,18 @@ class LeaseLostError(RelayError):
 
 
 @dataclass(eq=False)
+class LeaseHeldError(RelayError):
+    """The shard is at work: what an operator wants to do to it has to wait until it is not."""
+
+    shard: int
+    holder: str
+
+    def __str__(self) -> str:
+        """Return who holds the lease."""
+        return f"expected nobody to hold the lease on shard {self.shard}, got {self.holder}: stop that relay first"
+
+
+@dataclass(eq=False)
 class BarrierNotDurableError(RelayError):
     """The barrier row may not survive a failover, so its window may not be committed in Kafka."""
 

@@ -21,7 +21,7 @@ from relay.lease import Batch
 from relay.window import Progress, reaches
 
 # What an operator calls.
-END_IT = "outbox relay resync"
+END_IT = "outbox relay hanging --end"
 
 
 class Outcome(StrEnum):

@@ -4,16 +4,17 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from devstack import providers
-from relay.hanging import diagnose, heal
-from relay.leases import Session
-from relay.service import kafka_options, open_transactions
+from relay.lease import LOCK_SPACE
+from relay.service import open_transactions
 from relay.settings import RelaySettings
-from relay.undecided import Diagnosis, Outcome
+from relay.undecided import Outcome
 from tests.support.checker import check
 from tests.support.hanging import ForgetfulNetwork, forgetful
+from tests.support.operators import Operator
 from tests.support.relays import RelayProcess, Relays, relays_on
 from tests.support.waiting import wait_until
 
@@ -38,25 +39,9 @@ def settings(database: str, kafka: providers.Kafka) -> RelaySettings:
     return RelaySettings.load({"OUTBOX_DATABASE_URL": database, "OUTBOX_KAFKA_BOOTSTRAP": kafka.bootstrap})
 
 
-def examined(settings: RelaySettings, *, topics: tuple[str, ...], healing: bool) -> Diagnosis:
-    """Return what hangs, and end it if *healing*."""
-    session = Session.open(settings.database_url, name="test")
-    transactions = open_transactions(settings)
-    try:
-        found = diagnose(
-            session,
-            transactions,
-            kafka_options(settings),
-            installation=session.installation(),
-            shard=0,
-            topics=topics,
-        )
-    finally:
-        session.close()
-    assert found is not None
-    if healing:
-        heal(transactions, found)
-    return found
+@pytest.fixture
+def outbox(database: str, kafka: providers.Kafka, capsys: pytest.CaptureFixture[str]) -> Operator:
+    return Operator(database, capsys, {"OUTBOX_KAFKA_BOOTSTRAP": kafka.bootstrap})
 
 
 def forgotten(settings: RelaySettings) -> set[str]:
@@ -105,7 +90,7 @@ def test_a_hanging_transaction_stops_the_relay_and_ends_as_it_is_proven_to_have_
     network: ForgetfulNetwork,
     relays: Relays,
     insert: Insert,
-    aggregate_type: str,
+    outbox: Operator,
     settings: RelaySettings,
     publish: Callable[[Relays, ForgetfulNetwork], None],
     outcome: Outcome,
@@ -124,9 +109,30 @@ def test_a_hanging_transaction_stops_the_relay_and_ends_as_it_is_proven_to_have_
     assert stopped.wait() == GUARANTEE
     assert "hangs on outbox." in stopped.output
     assert f"it was {outcome}: {proof}" in stopped.output
-    assert examined(settings, topics=(f"outbox.event.{aggregate_type}",), healing=True).outcome is outcome
+    assert outbox("relay", "hanging").code == GUARANTEE
+    ended = outbox("relay", "hanging", "--end", "--reason", "a test")
+    assert (ended.code, f"it was {outcome}: {proof}" in ended.out) == (0, True)
+    assert ended.out.endswith("; ended so\n")
     relays.drain()
+    assert outbox("relay", "hanging").out == "shard 0: nothing hangs\n"
     assert len(check(database, kafka.bootstrap).published) == 15
+    with psycopg.connect(database) as connection:
+        audited = connection.execute("select action, target, reason, detail ->> 'outcome' from outbox.audit").fetchall()
+    assert audited == [("end_hanging", "shard 0", "a test", outcome.value)]
+
+
+def test_what_hangs_is_not_ended_without_a_reason_or_while_a_relay_is_at_work(
+    database: str, relays: Relays, insert: Insert, outbox: Operator
+) -> None:
+    insert(1)
+    relays.drain()
+
+    assert "expected why it is ended, got nothing" in outbox("relay", "hanging", "--end").err
+    with psycopg.connect(database, autocommit=True) as relay:
+        relay.execute("select pg_advisory_lock(%s, 0)", [LOCK_SPACE])
+        refused = outbox("relay", "hanging", "--end", "--reason", "a test")
+    assert refused.code == 1
+    assert "expected nobody to hold the lease on shard 0" in refused.err
 
 
 @pytest.fixture

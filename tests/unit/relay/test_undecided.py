@@ -139,7 +139,8 @@ def test_a_diagnosis_names_partition_producer_epoch_offset_and_the_command() -> 
 
     assert str(Diagnosis(0, (hanging,), Outcome.COMMITTED, "outbox.shard confirms it")) == (
         "a transaction of producer id 7, epoch 2 hangs on progress/0 from offset 40 on; its coordinator has "
-        "outbox.i.1.0 as CompleteCommit; it was committed: outbox.shard confirms it; to end it so: outbox relay resync"
+        "outbox.i.1.0 as CompleteCommit; it was committed: outbox.shard confirms it; to end it so: "
+        "outbox relay hanging --end"
     )
 
 
