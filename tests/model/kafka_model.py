@@ -2,8 +2,8 @@
 
 There is one partition of events and one of positions. An entry of a log belongs to a transaction that is open, or is
 committed; what was aborted is left out, for nobody ever sees it. Rule 4 is in `deliver_late`: an EndTxn of the current
-epoch ends whatever transaction is then open (the client has no KIP-890 part 2). No test of this
-folder checks these against a real broker yet.
+epoch ends whatever transaction is then open (the client has no KIP-890 part 2). What is assumed here of a broker is
+shown on a real one by test_assumptions_of_kafka.py.
 """
 
 from collections.abc import Iterable
@@ -116,6 +116,11 @@ class Kafka:
         """Abort the open transaction and fence its producer, as the coordinator does when its time is over."""
         self._decide(producer, commit=False)
         self.epochs = _with(self.epochs, producer, self.epochs[producer] + 1)
+
+    def time_out_all(self) -> None:
+        """Abort every transaction that is open, as happens when nobody ends it."""
+        for producer in (number for number, added in enumerate(self.added) if added):
+            self.time_out(producer)
 
     def _decide(self, producer: int, *, commit: bool) -> None:
         self.added = _with(self.added, producer, frozenset())

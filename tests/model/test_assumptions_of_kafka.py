@@ -3,22 +3,29 @@
 A test an assumption; README.md says where the model makes each.
 """
 
-import struct
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # no __all__
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from devstack import providers
+from tests.model.records import (
+    READ_COMMITTED,
+    READ_UNCOMMITTED,
+    SECONDS,
+    code_of,
+    committed,
+    end_of,
+    error_of_end,
+    publish,
+    write,
+)
 from tests.support.kafka_network import Action, Api, Fault, KafkaNetwork
 from tests.support.topics import TopicAdmin
 from tests.support.waiting import wait_until
 
-READ_COMMITTED, READ_UNCOMMITTED = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
-SECONDS = 30
 Make = Callable[..., Producer]
 
 
@@ -58,58 +65,6 @@ def network(kafka: providers.Kafka) -> Iterator[KafkaNetwork]:
     opened = KafkaNetwork.before(kafka.bootstrap)
     yield opened
     opened.close()
-
-
-def write(producer: Producer, topic: str, *values: str, partition: int = 0) -> None:
-    """Have *values* reach the broker, in the open transaction."""
-    for value in values:
-        producer.produce(topic, value, partition=partition)
-    assert producer.flush(SECONDS) == 0
-
-
-def publish(producer: Producer, topic: str, *values: str) -> None:
-    producer.begin_transaction()
-    write(producer, topic, *values)
-    producer.commit_transaction(SECONDS)
-
-
-def end_of(kafka: providers.Kafka, topic: str, level: IsolationLevel, *, partition: int = 0) -> int:
-    """Return the end offset of a partition: of what is stable, or of what is written."""
-    place = TopicPartition(topic, partition)
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    found = admin.list_offsets({place: latest}, isolation_level=level, request_timeout=SECONDS)
-    return int(found[place].result(SECONDS).offset)
-
-
-def committed(kafka: providers.Kafka, topic: str, *, partition: int = 0) -> list[str]:
-    """Return what a `read_committed` consumer sees now, up to the last stable offset."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka.bootstrap,
-            "group.id": "model",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-            "fetch.wait.max.ms": 50,
-        }
-    )
-    consumer.assign([TopicPartition(topic, partition, 0)])
-    seen: list[str] = []
-    try:
-        while True:
-            message = consumer.poll(SECONDS)
-            assert message is not None, "expected a record or the end of the partition"
-            if (error := message.error()) is not None:
-                assert error.code() == KafkaError._PARTITION_EOF
-                return seen
-            seen.append((message.value() or b"").decode())
-    finally:
-        consumer.close()
-
-
-def code_of(refused: pytest.ExceptionInfo[KafkaException]) -> int:
-    return int(refused.value.args[0].code())
 
 
 def test_initialising_aborts_what_a_predecessor_left_open_and_fences_it(
@@ -230,12 +185,6 @@ def test_an_end_that_is_repeated_after_it_was_done_is_answered_without_an_error(
 
     assert error_of_end(answer) == 0
     assert committed(kafka, topic) == ["once"]
-
-
-def error_of_end(answer: bytes) -> int:
-    """Return the error in an EndTxn answer: behind its length, correlation, and throttle time."""
-    flexible = len(answer) > 14  # two bytes of empty tags
-    return int(struct.unpack_from(">h", answer, 8 + flexible + 4)[0])
 
 
 def test_a_late_end_of_an_older_epoch_is_refused(

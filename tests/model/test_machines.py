@@ -21,7 +21,7 @@ SHORT = settings(
     stateful_step_count=50,
     suppress_health_check=list(HealthCheck),
 )
-LONG = settings(SHORT, derandomize=False, max_examples=5000, stateful_step_count=120, print_blob=True)
+LONG = settings(SHORT, derandomize=False, max_examples=2000, stateful_step_count=80, print_blob=True)
 FINDING = settings(SHORT, max_examples=100, phases=(Phase.generate,))
 
 # What has to have happened in a run that means anything.
@@ -82,4 +82,4 @@ def test_a_rule_that_is_switched_off_is_found() -> None:
 @pytest.mark.parametrize("rule", ["barrier", "renewal", "order_by_id"])
 def test_a_rule_that_is_switched_off_is_found_in_long(rule: str) -> None:
     with pytest.raises(PromiseBrokenError):
-        run_state_machine_as_test(machine(**{rule: False}), settings=settings(FINDING, max_examples=5000))
+        run_state_machine_as_test(machine(**{rule: False}), settings=settings(FINDING, max_examples=3000))

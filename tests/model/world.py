@@ -64,8 +64,6 @@ class World:
         rest = (self.hosts, self.left, self.hung, self.other, self.legitimate)
         return hash((self.pg.key(), self.kafka.key(), relays, rest))
 
-    # ----------------------------------------------------------------------------------------- what can be next
-
     def actions(self) -> tuple[list[Action], list[Action]]:
         """Return what can happen next by itself, and which faults can."""
         free: list[Action] = []
@@ -115,10 +113,13 @@ class World:
         if what not in ("host", "relay", "late", "markers", "other") or how in END_FAULTS:
             self.left -= 1
         words = self._do(what, number, how)
+        self._check_finished()
+        return words
+
+    def _check_finished(self) -> None:
         for transaction in self.kafka.finished:
             check_transaction(transaction)
         self.kafka.finished.clear()
-        return words
 
     def _do(self, what: str, number: int, how: str) -> str:  # noqa: C901, PLR0911  # a line an action
         match what:
@@ -187,8 +188,7 @@ class World:
             raise PromiseBrokenError("a relay whose lease had passed on before it renewed fences its successor")
         words = relay.act(choice, self.pg, self.kafka)
         if relay.state is State.RENEWING and before is not State.RENEWING:
-            had = self.pg.holder == number
-            self.legitimate = (*self.legitimate[:number], had, *self.legitimate[number + 1 :])
+            self.legitimate = (*self.legitimate[:number], self.pg.holder == number, *self.legitimate[number + 1 :])
         if relay.state is State.HALTED and not self.hung:
             raise PromiseBrokenError(f"relay {number} {words}, although no history was lost")
         return words
@@ -219,20 +219,13 @@ class World:
                     self.kafka.write_markers(producer)
             choices = relay.choices(self.pg, self.kafka)
             if not choices and relay.at == "read" and any(self.kafka.added):
-                self._time_out_all()  # sooner than the relay would give up
+                self.kafka.time_out_all()  # sooner than the relay would give up
                 continue
             if not choices:
                 return
             relay.act(choices[0], self.pg, self.kafka)
-            for transaction in self.kafka.finished:
-                check_transaction(transaction)
-            self.kafka.finished.clear()
+            self._check_finished()
         raise PromiseBrokenError(f"a fresh relay does not come to an end: it is at {relay.at!r}")
-
-    def _time_out_all(self) -> None:
-        for producer, added in enumerate(self.kafka.added):
-            if added:
-                self.kafka.time_out(producer)
 
     def finish(self) -> None:
         """End every relay, have a fresh one publish the rest, and check the promise; raise if it is broken."""
@@ -254,3 +247,4 @@ class World:
             raise PromiseBrokenError("a fresh relay halts, although no history was lost")
         if fresh.at not in ("idle", "halted"):
             raise PromiseBrokenError(f"a fresh relay waits for ever: it is at {fresh.at!r}")
+        fresh.kill()
