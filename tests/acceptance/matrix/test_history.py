@@ -38,7 +38,7 @@ def backed_up(dsn: str) -> Iterator[str]:
             connection.execute(sql.SQL("drop database {} with (force)").format(copy))
 
 
-@pytest.mark.parametrize("later", [0, 4])
+@pytest.mark.parametrize("later", [pytest.param(0, marks=pytest.mark.chaos), 4])
 def test_a_restored_backup_stops_the_relay_with_the_reason_and_the_command(
     later: int, shard: Shard, relays: Relays, insert: Insert
 ) -> None:

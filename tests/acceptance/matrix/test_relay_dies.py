@@ -100,7 +100,7 @@ def test_killed_after_commit_before_the_mirror_or_between_pages_of_a_window(
 def test_the_dead_letter_is_written_and_the_relay_dies(
     database: str, broker: ProxiedKafka, relays: Relays, insert: Insert
 ) -> None:
-    settings = {"relay_page_rows": 2}
+    settings = {"relay_poison_policy": "skip", "relay_page_rows": 2}  # a parked key would hold it back anyway
     insert(3)
     insert(1, key="sick", topic="not a topic")
     insert(3)
