@@ -68,6 +68,8 @@ ELSEWHERE: Final = {
     "relay.shard.blocked": "the same, until somebody acts",
     "relay.shard.stopped": "the last thing that it does",
     "relay.key.release_postponed": "nothing was done",
+    "relay.resync.prepared": "an operator's command, beside the publish path",
+    "relay.resync.committed": "the same",
     "relay.topic.created": "beside the publish path",
     "relay.topic.unsafe": "beside the publish path",
     "relay.events.pruned": "beside the publish path",
