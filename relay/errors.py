@@ -8,6 +8,7 @@ from runtime.exits import ExitCode
 # Where an operator looks when a shard has stopped, and where it is written what can be done.
 INSPECT = "outbox relay position"
 RESOLVE = 'docs/operations.md, "A shard is halted"'
+RESOLVE_HANGING = 'docs/operations.md, "A transaction hangs"'
 
 
 class RelayError(OutboxError):

@@ -86,15 +86,15 @@ def explained(
     """
     shard = error.shard
     progress = (installation.progress_topic, shard)
+
+    def look(topics: Sequence[str]) -> Diagnosis | None:
+        return diagnose(session, transactions, options, installation=installation, shard=shard, topics=topics)
+
     try:
-        found = diagnose(
-            session,
-            transactions,
-            options,
-            installation=installation,
-            shard=shard,
-            topics=transactions.topics(prefix) if prefix else (),
-        )
+        try:
+            found = look(transactions.topics(prefix) if prefix else ())
+        except SinkUnavailableError:
+            found = look(())  # a relay need not be allowed to read the topics that it writes to
         under_way = transactions.open([progress]) if found is None else []
     except SinkUnavailableError as problem:
         return PositionHiddenError(shard, f"{error.reason}; which one could not be asked: {problem}")

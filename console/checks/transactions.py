@@ -5,7 +5,7 @@ from typing import Final
 
 from console.finding import Finding, Surroundings, failed, good, skipped
 from console.output import counted
-from relay.errors import RESOLVE, SinkUnavailableError
+from relay.errors import RESOLVE_HANGING, SinkUnavailableError
 from relay.hanging import find
 from relay.transactions import Transactions
 from relay.undecided import HangingTransaction
@@ -49,5 +49,5 @@ def _fix(around: Surroundings, found: list[HangingTransaction]) -> str:
     who = around.installation
     ours = {who.transactional_id(shard) for shard in range(who.shards)} if who else set()
     if any(one.known is not None and one.known.transactional_id in ours for one in found):
-        return f"do not abort it by hand: a committed page would be lost; see {RESOLVE}"
+        return f"do not abort it by hand: a committed page would be lost; see {RESOLVE_HANGING}"
     return "ask whose producer it is whether it was committed, then end it with `kafka-transactions.sh`"
