@@ -5,7 +5,7 @@ import signal
 import psycopg
 import pytest
 
-from tests.acceptance.faults.conftest import Verify, Writing
+from tests.acceptance.conftest import Verify, Writing
 from tests.support.kafka_network import Action, Api, Fault, ProxiedKafka
 from tests.support.relays import RelayProcess, Relays
 from tests.support.waiting import wait_until

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.acceptance.faults.conftest import Verify
+from tests.acceptance.conftest import Verify
 from tests.support.kafka_network import Action, Api, Fault, ProxiedKafka
 from tests.support.relays import Relays
 

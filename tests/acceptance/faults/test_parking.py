@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.acceptance.faults.conftest import Verify
+from tests.acceptance.conftest import Verify
 from tests.support.checker import Published
 from tests.support.relays import Relays
 from tests.support.waiting import wait_until

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devstack import providers
-from tests.acceptance.faults.conftest import Verify, Writing
+from tests.acceptance.conftest import Verify, Writing
 from tests.support.hosts import settle_prepared
 from tests.support.postgres_proxy import Cut, Loss, PostgresProxy
 from tests.support.relays import RelayProcess, Relays

@@ -4,7 +4,7 @@ from collections import Counter
 
 import psycopg
 
-from tests.acceptance.faults.conftest import Writing
+from tests.acceptance.conftest import Writing
 from tests.support.checker import read_committed
 from tests.support.hosts import settle_prepared
 from tests.support.kafka_network import ProxiedKafka

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.acceptance.faults.conftest import Verify, Writing
+from tests.acceptance.conftest import Verify, Writing
 from tests.acceptance.faults.test_new_partitions import emit_large
 from tests.support.kafka_network import Action, Api, Fault, ProxiedKafka
 from tests.support.relays import Relays

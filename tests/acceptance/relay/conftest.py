@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 
 from devstack import providers
-from tests.acceptance.conftest import Insert
 from tests.support.relays import Relays, relays_on
-
-__all__ = ["Insert"]
 
 
 @pytest.fixture

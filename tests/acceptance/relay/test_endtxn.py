@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from devstack import providers
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.support.checker import check
 from tests.support.kafka_proxy import Fault, proxied
 from tests.support.relays import relays_on

@@ -6,7 +6,7 @@ import time
 import psycopg
 
 from devstack import providers
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.support.checker import check
 from tests.support.relays import RelayProcess, Relays
 

@@ -1,6 +1,6 @@
 """The orders that the protocol rests on, as a relay tells of them."""
 
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.support.relays import Relays
 
 

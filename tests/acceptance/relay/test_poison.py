@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from devstack import providers
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.support.checker import check, read_committed
 from tests.support.relays import Relays
 from tests.support.topics import TopicAdmin

@@ -7,7 +7,7 @@ import sys
 import psycopg
 
 from devstack import providers
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.support.checker import check, read_committed
 from tests.support.relays import Relays
 from tests.support.topics import TopicAdmin

@@ -9,7 +9,7 @@ import psycopg
 
 from devstack import providers
 from devstack.processes import free_port
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.support.checker import check, read_committed
 from tests.support.kafka_network import Action, Api, Fault, KafkaNetwork
 from tests.support.relays import Relays

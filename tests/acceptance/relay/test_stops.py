@@ -5,7 +5,7 @@ import pytest
 from confluent_kafka import Producer
 
 from devstack import providers
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.support.checker import check
 from tests.support.relays import RelayProcess, Relays
 from tests.support.topics import TopicAdmin

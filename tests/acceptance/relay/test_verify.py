@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from devstack import providers
-from tests.acceptance.relay.conftest import Insert
+from tests.acceptance.conftest import Insert
 from tests.acceptance.relay.test_poison import TOO_LARGE
 from tests.support.checker import Published, read_committed
 from tests.support.operators import Logins, Operator
