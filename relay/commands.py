@@ -8,6 +8,7 @@ import typer
 
 from relay.healing import hanging
 from relay.position import positions
+from relay.resync.commands import resync
 from relay.service import Report, serve
 from relay.topic_commands import app as topics_app
 from relay.wiring import Outcome
@@ -69,6 +70,9 @@ def hanging_transactions(
     for one in found if not as_json else ():
         typer.echo(str(one))
     raise typer.Exit(ExitCode.DONE if all(one.well for one in found) else ExitCode.GUARANTEE)
+
+
+app.command()(resync)
 
 
 def _conclude(report: Report) -> None:

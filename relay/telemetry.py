@@ -60,6 +60,9 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.event.held": "info",
     "relay.key.released": "info",
     "relay.key.release_postponed": "info",
+    # A position that an operator puts right.
+    "relay.resync.prepared": "info",
+    "relay.resync.committed": "info",
     # Beside the publish path.
     "relay.topic.created": "info",
     "relay.topic.unsafe": "warning",

@@ -10,7 +10,7 @@ NAME = re.compile(r"relay\.[a-z_]+\.[a-z_]+")
 def test_every_event_that_is_emitted_is_listed_and_every_one_listed_is_emitted() -> None:
     folder = Path(relay.__file__).parent
     emitted = set()
-    for module in folder.glob("*.py"):
+    for module in folder.rglob("*.py"):
         if module.name != "telemetry.py":
             emitted |= set(re.findall(r'"(relay\.[a-z_]+\.[a-z_]+)"', module.read_text(encoding="utf-8")))
 
