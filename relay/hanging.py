@@ -109,17 +109,20 @@ def explained(
 def heal(transactions: Transactions, diagnosis: Diagnosis) -> None:
     """End what hangs as *diagnosis* has proven that it ended; raise SinkUnavailableError if it could not be done.
 
-    Hold the lease of the shard. Afterwards a takeover finds the position: published events stay published once.
+    Hold the lease of the shard. Where Kafka has forgotten the producer, it needs ClusterAction. Afterwards a takeover finds
+    the position: published events stay published once.
     """
     if diagnosis.outcome is None:
         raise SinkUnavailableError(f"how it ended is not proven: {diagnosis.reason}")
-    names = {one.known.transactional_id if one.known else "" for one in diagnosis.hanging}
-    ids = {one.found.producer_id for one in diagnosis.hanging}
-    if len(names) != 1 or len(ids) != 1 or "" in names:
-        raise SinkUnavailableError("Kafka no longer knows the producer, so only its administrator can write the marker")
     places = [one.found.place for one in diagnosis.hanging]
     commit = diagnosis.outcome is Outcome.COMMITTED
-    transactions.end(names.pop(), places, producer_id=ids.pop(), commit=commit)
+    known = diagnosis.hanging[0].known
+    if known is not None:
+        transactions.end(known.transactional_id, places, producer_id=known.producer_id, commit=commit)
+    else:
+        # Kafka has forgotten the id, and would give it another producer, whose markers end nothing of this one.
+        for one in diagnosis.hanging:
+            transactions.mark(one.found, commit=commit)
     if left := find(transactions, places):
         raise SinkUnavailableError(f"the marker was written, and still {left[0]}")
 
@@ -136,9 +139,8 @@ def _judged(
     if len({(one.found.producer_id, one.found.producer_epoch) for one in found}) > 1:
         return None, "transactions of more than one producer hang"
     on_progress = [one.found for one in found if one.found.topic == installation.progress_topic]
-    log: tuple[Entry, ...] = ()
-    if found[0].known is not None:
-        log = coordinator_log(options, found[0].known.transactional_id)
+    name = found[0].known.transactional_id if found[0].known else installation.transactional_id(shard)
+    log: tuple[Entry, ...] = coordinator_log(options, name)
     if not on_progress:
         # Its number on a topic of events does not tell which transaction it was of: all of them have to be alike.
         outcome, reason = judge_log(found[0].found, 0, log)

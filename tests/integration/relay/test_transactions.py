@@ -1,20 +1,27 @@
 """What brokers say of transactions, and what ends one that hangs: asked of a real broker, byte by byte."""
 
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from devstack import providers
 from relay.errors import SinkUnavailableError
-from relay.hanging import find
+from relay.hanging import find, heal
 from relay.transactions import Transactions
+from relay.undecided import Diagnosis, HangingTransaction, Outcome
 from relay.wire import Wire
 from tests.support.hanging import ForgetfulNetwork, forgetful, hang
+from tests.support.kafka_network import read_frame
 from tests.support.topics import TopicAdmin
 
 SECONDS = 20
+TLS = Path("tests/support/tls")
 
 
 @pytest.fixture
@@ -158,6 +165,7 @@ def test_a_transaction_without_records_ends_it(
     assert values(kafka.bootstrap, hung.topic) == (["first"] if commit else [])
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("commit", [True, False], ids=["committed", "aborted"])
 def test_a_marker_by_an_administrator_ends_it(
     kafka: providers.Kafka, transactions: Transactions, hung: Hung, *, commit: bool
@@ -168,6 +176,46 @@ def test_a_marker_by_an_administrator_ends_it(
 
     assert find(transactions, [(hung.topic, 0)]) == []
     assert values(kafka.bootstrap, hung.topic) == (["first"] if commit else [])
+
+
+def test_what_no_coordinator_knows_any_more_is_ended_by_a_marker(
+    kafka: providers.Kafka, transactions: Transactions, hung: Hung
+) -> None:
+    [found] = transactions.open([(hung.topic, 0)])
+
+    heal(transactions, Diagnosis(0, (HangingTransaction(found, None),), Outcome.COMMITTED, "a test"))
+
+    assert values(kafka.bootstrap, hung.topic) == ["first"]
+
+
+def test_what_is_not_proven_is_not_ended(transactions: Transactions, hung: Hung) -> None:
+    found = tuple(find(transactions, [(hung.topic, 0)]))
+
+    with pytest.raises(SinkUnavailableError, match="how it ended is not proven: a test"):
+        heal(transactions, Diagnosis(0, found, None, "a test"))
+
+    assert len(find(transactions, [(hung.topic, 0)])) == 1
+
+
+def test_brokers_are_asked_over_tls(kafka: providers.Kafka, aggregate_type: str) -> None:
+    made(kafka.bootstrap, aggregate_type)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+    host, _, port = kafka.bootstrap.rpartition(":")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=forward, args=(listener, context, (host, int(port))), daemon=True).start()
+        options = {"security.protocol": "ssl", "ssl.ca.location": str(TLS / "certificate.pem")}
+        over_tls = Transactions(Wire(f"localhost:{listener.getsockname()[1]}", options))
+
+        assert over_tls.partitions([aggregate_type]) == [(aggregate_type, 0)]
+
+
+def forward(listener: socket.socket, context: ssl.SSLContext, broker: tuple[str, int]) -> None:
+    """Pass one request that came over TLS to *broker*, and its answer back."""
+    client, _ = listener.accept()
+    with context.wrap_socket(client, server_side=True) as secured, socket.create_connection(broker) as plain:
+        plain.sendall(read_frame(secured) or b"")
+        secured.sendall(read_frame(plain) or b"")
 
 
 def test_it_is_not_ended_under_an_id_that_has_another_producer(transactions: Transactions, hung: Hung) -> None:
