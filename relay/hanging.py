@@ -109,8 +109,8 @@ def explained(
 def heal(transactions: Transactions, diagnosis: Diagnosis) -> None:
     """End what hangs as *diagnosis* has proven that it ended; raise SinkUnavailableError if it could not be done.
 
-    Hold the lease of the shard. Where Kafka has forgotten the producer, it needs ClusterAction. Afterwards a takeover finds
-    the position: published events stay published once.
+    Hold the lease of the shard. Where Kafka has forgotten the producer, it needs ClusterAction. Afterwards a takeover
+    finds the position: published events stay published once.
     """
     if diagnosis.outcome is None:
         raise SinkUnavailableError(f"how it ended is not proven: {diagnosis.reason}")
