@@ -88,8 +88,9 @@ class Relays:
         pause_at: str | None = None,
         meeting: Meeting | None = None,
         settings: Mapping[str, object] | None = None,
+        module: str = "tests.support.crashing_relay",
     ) -> RelayProcess:
-        """Start a relay, which waits at the *meeting* for the test.
+        """Start a relay, which waits at the *meeting* for the test; *module* is what is run.
 
         *settings* are OUTBOX_… variables, without the prefix and in lower case.
         """
@@ -109,7 +110,7 @@ class Relays:
             given |= {"test_meet_at": meeting.place, "test_meet_port": meeting.port}
         with output.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.crashing_relay", mode],
+                [sys.executable, "-m", module, mode],
                 env={
                     **unreachable(os.environ),
                     **{f"OUTBOX_{key.upper()}": str(value) for key, value in given.items()},
