@@ -121,6 +121,38 @@ def test_a_hanging_transaction_stops_the_relay_and_ends_as_it_is_proven_to_have_
     assert audited == [("end_hanging", "shard 0", "a test", outcome.value)]
 
 
+@pytest.mark.chaos
+def test_a_committed_page_that_was_aborted_by_hand_is_put_right_from_the_topics(
+    *,
+    database: str,
+    kafka: providers.Kafka,
+    network: ForgetfulNetwork,
+    relays: Relays,
+    insert: Insert,
+    outbox: Operator,
+    settings: RelaySettings,
+) -> None:
+    insert(4)
+    relays.drain()
+    insert(5)
+    network.forgotten = forgotten(settings)
+    relays.drain()
+    topics, network.forgotten = network.forgotten, set()
+    insert(6)
+    transactions = open_transactions(settings)
+    assert "a transaction is open" in outbox("relay", "resync", "0").err
+
+    for hanging in transactions.open([(topic, 0) for topic in topics]):
+        transactions.mark(hanging, commit=False)  # as `kafka-transactions.sh abort` does
+
+    stopped = relays.start("drain")
+    assert stopped.wait() == GUARANTEE
+    assert "was confirmed: Kafka lost it" in stopped.output
+    assert outbox("relay", "resync", "0", "--from", "topics", "--reason", "aborted by hand", "--yes").code == 0
+    relays.drain()
+    assert len(check(database, kafka.bootstrap).published) == 15
+
+
 def test_what_hangs_is_not_ended_without_a_reason_or_while_a_relay_is_at_work(
     database: str, relays: Relays, insert: Insert, outbox: Operator
 ) -> None:
