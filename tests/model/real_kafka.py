@@ -24,10 +24,10 @@ class ModelSink:
 
     def initialise(self, seconds: float) -> bool:
         del seconds
-        epoch: int | None = None
-        while epoch is None:
-            self._place.ask("init")
-            epoch = self._place.kafka.initialise(0)
+        self._place.ask("init")
+        epoch = self._place.kafka.initialise(0)
+        if epoch is None:
+            return False
         self._epoch = epoch
         return True
 

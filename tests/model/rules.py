@@ -13,6 +13,7 @@ class Rules:
     from_xmax: bool = True  # W1 and W3: tx >= xmax(A); off, tx > xmax(A)
     lease_before_init: bool = True  # rule 11: off, a renewal initialises its producer, and then checks the lease
     lease_before_producer: bool = True  # rule 11: off, a relay that stands by has its producer initialised already
+    lease_before_retry: bool = True  # rule 11: off, an init that has to wait is repeated, and no lease checked between
     to_end_offset: bool = True  # rule 3: off, the position is read to the end of what is stable
     own_partition: bool = True  # rule 3: off, another shard writes its positions to the same partition
     order_by_id: bool = True  # rule 7: off, a page is ordered by (tx, id)

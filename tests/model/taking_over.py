@@ -66,6 +66,8 @@ def init(relay: Memory, pg: Postgres, kafka: Kafka) -> str:
     producer = next_producer(relay)
     made = kafka.initialise(producer)
     if made is None:
+        if relay.rules.lease_before_retry and relay.at == "init":
+            relay.at = "check"  # the loop in Takeover._initialised
         return f"initialises producer {producer}, and waits for markers"
     epochs = list(relay.epochs)
     epochs[producer] = made

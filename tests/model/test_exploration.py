@@ -8,6 +8,7 @@ from tests.model.rules import Rules
 
 # One host's transaction is long, one rolls back before the disk knows of it, one commits late and does not wait.
 ONE: tuple[Script, ...] = (("insert a", "commit"),)
+LATE: tuple[Script, ...] = (("insert a", "commit async"),)
 TWO: tuple[Script, ...] = (("xid", "rollback"), ("insert a", "commit async"))
 EACH = ("kill", "end session", "crash PostgreSQL", "time out", "EndTxn")
 
@@ -26,6 +27,13 @@ def test_every_schedule_of_two_transactions_and_one_fault_keeps_the_promise(kind
 @pytest.mark.parametrize("kind", EACH)
 def test_every_schedule_of_three_transactions_and_one_fault_keeps_the_promise(kind: str) -> None:
     assert Exploration(Bounds(faults=1, kinds=frozenset({kind}))).run().endings > 1000
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("slow_markers", [False, True], ids=["", "slow markers"])
+def test_every_schedule_of_one_transaction_and_two_faults_keeps_the_promise(*, slow_markers: bool) -> None:
+    assert Exploration(Bounds(hosts=LATE, faults=2, slow_markers=slow_markers)).run().endings > 100
 
 
 MUTATIONS = {
