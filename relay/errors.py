@@ -11,6 +11,12 @@ RESOLVE = 'docs/operations.md, "A shard is halted"'
 RESOLVE_HANGING = 'docs/operations.md, "A transaction hangs"'
 
 
+def grant(kind: str, name: str, *operations: str) -> str:
+    """Return the command that gives the relay's login *operations* on a topic or a transactional id."""
+    wanted = " ".join(f"--operation {operation}" for operation in operations)
+    return f"grant it: kafka-acls --add --allow-principal User:<the relay's> --{kind} {name} {wanted}"
+
+
 class RelayError(OutboxError):
     """Base of everything that the relay raises by itself."""
 

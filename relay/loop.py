@@ -21,6 +21,7 @@ from relay.errors import (
     SourceUnavailableError,
     StoppedError,
     UncleanError,
+    grant,
 )
 from relay.feed import Feed
 from relay.isolation import Isolation
@@ -391,7 +392,10 @@ class ShardLoop:
         if isolation.code(row) == TOPIC_UNAUTHORISED and self._patience.call(lambda: self._w.topics.writable(topic)):
             # It fails a transaction without naming the topic: it may be the progress topic's, and then hits everyone.
             isolation.retry(row)
-            raise UncleanError(f"topic {topic!r} may be written to, and the transaction is refused for lack of rights")
+            raise UncleanError(
+                f"topic {topic!r} may be written to, and the transaction is refused for lack of rights on another: "
+                + grant("topic", self._w.installation.progress_topic, "Write")
+            )
         try:
             isolation.give_up(row, topic)
         except BlockedError:

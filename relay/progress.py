@@ -8,7 +8,14 @@ from typing import Any
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # no __all__
 
-from relay.errors import HaltedError, PositionHiddenError, ServerUnfitError, SinkUnavailableError
+from relay.errors import (
+    HaltedError,
+    PositionHiddenError,
+    RecordRefusedError,
+    ServerUnfitError,
+    SinkUnavailableError,
+    grant,
+)
 from relay.lease import Installation
 from relay.topics import QUIET, Topics
 from relay.window import Progress, decode_progress
@@ -35,6 +42,18 @@ class LastRecord:
 
 def ensure_progress_topic(topics: Topics, installation: Installation, *, bootstrapped: bool) -> None:
     """Have the progress topic exist and be fit; it is made only while no shard has ever published."""
+    try:
+        _ensure(topics, installation, bootstrapped=bootstrapped)
+    except RecordRefusedError as error:
+        # No event is to blame for that: it is the login's.
+        raise SinkUnavailableError(f"{error.detail}; {_rights(installation.progress_topic)}") from None
+
+
+def _rights(topic: str) -> str:
+    return grant("topic", topic, "Create", "Describe", "DescribeConfigs", "Read", "Write")
+
+
+def _ensure(topics: Topics, installation: Installation, *, bootstrapped: bool) -> None:
     topic = installation.progress_topic
     facts = topics.describe(topic)
     if facts is None:
@@ -171,6 +190,8 @@ class ProgressReader:
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 if (message.offset() or 0) >= end:
                     return _judge(last)
+            elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise SinkUnavailableError(f"{self._topic}: {error.str()}; {_rights(self._topic)}")
             else:
                 trouble = error.str()
         raise self._undecided(end, trouble, seconds=time.monotonic() - started)

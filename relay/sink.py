@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from outbox.envelope import Record
-from relay.errors import RecordRefusedError, SinkUnavailableError, UncleanError
+from relay.errors import RecordRefusedError, SinkUnavailableError, UncleanError, grant
 from relay.machine import SOCKET_TIMEOUT, TOO_LARGE, UNENCODABLE, Evidence
 from relay.retirement import retire
 from relay.telemetry import Telemetry
@@ -92,6 +92,7 @@ class KafkaSink:
         self._log = _EosLog(telemetry)
         self._telemetry = telemetry
         self._progress = (progress_topic, partition)
+        self._transactional_id = transactional_id
         self.largest = largest
         self.batch = batch
         # Not in the tree of loggers: its debug lines reach no other handler.
@@ -117,7 +118,10 @@ class KafkaSink:
             found = _said(error)
             if found.retriable() or found.code() == KafkaError._TIMED_OUT:  # noqa: SLF001  # its public name
                 return False
-            raise SinkUnavailableError(f"init_transactions: {_text(error)}") from None
+            problem = f"init_transactions: {_text(error)}"
+            if found.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                problem += f"; {grant('transactional-id', self._transactional_id, 'Write', 'Describe')}"
+            raise SinkUnavailableError(problem) from None
         self._serve(0)
         return True
 

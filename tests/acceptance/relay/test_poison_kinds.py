@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # no __all__
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -20,6 +21,7 @@ from devstack.kafka import EmbeddedKafka, alone
 from devstack.processes import free_port
 from tests.support.checker import check
 from tests.support.relays import Relays, relays_on
+from tests.support.topics import TopicAdmin
 
 RELAY = {
     "kafka_options": '{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",'
@@ -60,6 +62,12 @@ class GuardedKafka(EmbeddedKafka):
     def deny(self, kind: ResourceType, name: str, operation: AclOperation) -> None:
         self._change(kind, name, operation, AclPermissionType.DENY)
 
+    def allow_again(self, kind: ResourceType, name: str, operation: AclOperation) -> None:
+        prefixed, deny = ResourcePatternType.PREFIXED, AclPermissionType.DENY
+        wanted = AclBindingFilter(kind, name, prefixed, "User:relay", "*", operation, deny)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin.delete_acls([wanted])[wanted].result(20)
+
     def _change(self, kind: ResourceType, name: str, operation: AclOperation, permission: AclPermissionType) -> None:
         prefixed = ResourcePatternType.PREFIXED
         binding = AclBinding(kind, name, prefixed, "User:relay", "*", operation, permission)
@@ -96,20 +104,28 @@ def insert_good(database: str, kind: str, count: int) -> None:
         )
 
 
-# By reason: columns of an event that Kafka refuses for it. The long key does not compress.
+# By reason: payload, topic, key and headers of an event that Kafka refuses for it. The long key does not compress.
 POISON: Mapping[str, str] = {
-    "payload_too_large": "json_build_object('pad', repeat('x', 1200000)), null, 'large'",
-    "invalid_topic": "'{}', 'outbox. not a topic', 'nowhere'",
-    "topic_unauthorised": "'{}', 'forbidden', 'forbidden'",
+    "payload_too_large": "json_build_object('pad', repeat('x', 1200000)), null, 'large', null",
+    "invalid_topic": "'{}', 'outbox. not a topic', 'nowhere', null",
+    "topic_unauthorised": "'{}', 'forbidden', 'forbidden', null",
+    "payload_too_large, by headers": "'{}', null, 'heavy', jsonb_build_object('pad', repeat('x', 1200000))",
+    "unknown_topic": "'{}', 'outbox.missing', 'missing', null",
     "payload_too_large, by key": (
-        "'{}', null, (select string_agg(md5(n::text), '') from generate_series(1, 40000) as n)"
+        "'{}', null, (select string_agg(md5(n::text), '') from generate_series(1, 40000) as n), null"
     ),
 }
+# The same of events that look no better, and that Kafka takes.
+STRANGE = (
+    """'{}', null, 'odd', '{"": "no name", "null": null, "nested": {"a": [1]}, "a b": "\\u00e9"}'::jsonb""",
+    "'{}', null, 'odd', (select jsonb_object_agg('h' || n, n) from generate_series(1, 20000) as n)",
+    "'{}', null, 'odd', jsonb_build_object(repeat('n', 40000), 'a name longer than 32767')",
+)
 
 
 def insert_poison(database: str, kind: str, columns: str) -> None:
     statement = (
-        "insert into outbox.event (aggregate_type, type, payload, topic, aggregate_id)"
+        "insert into outbox.event (aggregate_type, type, payload, topic, aggregate_id, headers)"
         f" select '{kind}', 'thing.happened', {columns}"
     )
     with psycopg.connect(database) as connection:
@@ -122,49 +138,92 @@ def reasons(database: str) -> list[str]:
     return [reason for (reason,) in rows]
 
 
-LONG_KEY = "payload_too_large, by key"
+# A missing topic may not be made, or none would be unknown.
+NO_NEW_TOPICS = {**RELAY, "topics_create": "false"}
 
 
-@pytest.mark.parametrize(
-    ("policy", "kinds"), [("park-key", [kind for kind in POISON if kind != LONG_KEY]), ("skip", list(POISON))]
-)
+def make_topic(kafka: GuardedKafka, kind: str) -> None:
+    TopicAdmin(kafka.bootstrap).create(f"outbox.event.{kind}", partitions=3)
+
+
+@pytest.mark.parametrize("policy", ["park-key", "skip"])
 def test_only_the_guilty_of_a_large_batch_are_given_up(
-    policy: str, kinds: list[str], *, database: str, guarded_kafka: GuardedKafka, relays: Relays, aggregate_type: str
+    policy: str, *, database: str, guarded_kafka: GuardedKafka, relays: Relays, aggregate_type: str
 ) -> None:
-    for kind in kinds:
+    make_topic(guarded_kafka, aggregate_type)
+    relays.drain(settings=RELAY)  # makes the progress topic
+    for columns in POISON.values():
         insert_good(database, aggregate_type, GOOD // len(POISON))
-        insert_poison(database, aggregate_type, POISON[kind])
-    insert_good(database, aggregate_type, 10)
+        insert_poison(database, aggregate_type, columns)
+    insert_good(database, aggregate_type, GOOD % len(POISON))
 
-    relays.drain(settings={**RELAY, "relay_poison_policy": policy})
+    relays.drain(settings={**NO_NEW_TOPICS, "relay_poison_policy": policy})
 
-    assert reasons(database) == [kind.partition(",")[0] for kind in kinds]
-    assert len(check(database, guarded_kafka.bootstrap).published) == GOOD // len(POISON) * len(kinds) + 10
-
-
-@pytest.mark.chaos
-def test_a_key_that_is_too_long_is_parked(
-    database: str, guarded_kafka: GuardedKafka, relays: Relays, aggregate_type: str
-) -> None:
-    insert_poison(database, aggregate_type, POISON[LONG_KEY])
-
-    relays.drain(settings={**RELAY, "relay_poison_policy": "park-key"})
-
-    assert reasons(database) == ["payload_too_large"]
-    check(database, guarded_kafka.bootstrap)
+    assert reasons(database) == [kind.partition(",")[0] for kind in POISON]
+    assert len(check(database, guarded_kafka.bootstrap).published) == GOOD
 
 
 @pytest.mark.parametrize("columns", POISON.values(), ids=POISON.keys())
 def test_with_block_each_of_them_stops_the_shard_and_says_so(
     columns: str, database: str, guarded_kafka: GuardedKafka, relays: Relays, aggregate_type: str
 ) -> None:
+    make_topic(guarded_kafka, aggregate_type)
+    relays.drain(settings=RELAY)
     insert_good(database, aggregate_type, 20)
     insert_poison(database, aggregate_type, columns)
     insert_good(database, aggregate_type, 20)
 
-    blocked = relays.start("drain", settings={**RELAY, "relay_poison_policy": "block"})
+    blocked = relays.start("drain", settings={**NO_NEW_TOPICS, "relay_poison_policy": "block"})
 
     assert blocked.wait() == 1, blocked.output
     assert "shard 0 is blocked by event" in blocked.output
     assert reasons(database) == []
     assert len(check(database, guarded_kafka.bootstrap, complete=False).published) == 20
+
+
+def test_headers_that_look_like_poison_are_published(
+    database: str, guarded_kafka: GuardedKafka, relays: Relays, aggregate_type: str
+) -> None:
+    for columns in STRANGE:
+        insert_poison(database, aggregate_type, columns)
+
+    relays.drain(settings=RELAY)
+
+    assert reasons(database) == []
+    assert len(check(database, guarded_kafka.bootstrap).published) == len(STRANGE)
+
+
+def installation(database: str) -> str:
+    with psycopg.connect(database) as connection:
+        row = connection.execute("select 'outbox.' || install_id from outbox.meta").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+# By what is denied: kind of the resource, what its name ends with, the operation, what the relay says to grant.
+LACKING: Mapping[str, tuple[ResourceType, str, AclOperation, str]] = {
+    "transactional id": (ResourceType.TRANSACTIONAL_ID, ".1.0", AclOperation.WRITE, "--transactional-id outbox."),
+    "progress topic, writing": (ResourceType.TOPIC, ".progress", AclOperation.WRITE, "--topic outbox."),
+    "progress topic, reading": (ResourceType.TOPIC, ".progress", AclOperation.READ, "--topic outbox."),
+    "progress topic, at all": (ResourceType.TOPIC, ".progress", AclOperation.DESCRIBE, "--topic outbox."),
+}
+
+
+@pytest.mark.parametrize("denied", LACKING)
+def test_a_right_that_every_page_needs_is_asked_for_and_no_event_is_given_up(
+    denied: str, *, database: str, guarded_kafka: GuardedKafka, relays: Relays, aggregate_type: str
+) -> None:
+    kind, ending, operation, said = LACKING[denied]
+    insert_good(database, aggregate_type, 1)
+    relays.drain(settings=RELAY)
+    guarded_kafka.deny(kind, f"{installation(database)}{ending}", operation)
+    insert_good(database, aggregate_type, 200)
+
+    refused = relays.start("drain", settings={**RELAY, "relay_poison_policy": "skip"})
+
+    assert refused.wait() == 1, refused.output
+    assert f"kafka-acls --add --allow-principal User:<the relay's> {said}" in refused.output
+    assert reasons(database) == []
+    guarded_kafka.allow_again(kind, f"{installation(database)}{ending}", operation)
+    relays.drain(settings=RELAY)
+    assert len(check(database, guarded_kafka.bootstrap).published) == 201
