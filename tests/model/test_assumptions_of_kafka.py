@@ -193,7 +193,7 @@ def test_a_late_end_of_an_older_epoch_is_refused(
     former = make("test." + topic, bootstrap=network.bootstrap)
     former.begin_transaction()
     write(former, topic, "left open")
-    network.inject(Fault(Api.END_TXN, Action.HOLD_REQUEST, times=9, seconds=3))
+    network.inject(Fault(Api.END_TXN, Action.HOLD_REQUEST, times=9, seconds=4))
     with pytest.raises(KafkaException):
         former.commit_transaction(0.2)
 
