@@ -25,11 +25,15 @@ class RelayError(OutboxError):
 
 @dataclass(eq=False)
 class SourceUnavailableError(RelayError):
-    """PostgreSQL cannot be reached, or refuses us; *lasting* when waiting will not help."""
+    """PostgreSQL cannot be reached, or refuses us; *lasting* when waiting will not help.
+
+    *standby*: the one host of the address takes no writes. *failover*: of its several hosts, none takes writes yet.
+    """
 
     problem: str
     lasting: bool = False
     standby: bool = False
+    failover: bool = False
 
     def __str__(self) -> str:
         """Return what the server or the driver said."""

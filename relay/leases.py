@@ -87,7 +87,7 @@ class Session:
                 tcp_user_timeout=10_000,
             )
         except DatabaseUnavailableError as error:
-            raise _unavailable(error) from None
+            raise _unavailable(error, hosts=len(dsn.address().hosts)) from None
         session = cls(connection, connection.info.backend_pid)
         try:
             session.row("session", silence=SILENCE)
@@ -313,10 +313,16 @@ def _migrated() -> Iterator[None]:
         raise refused from None
 
 
-def _unavailable(error: DatabaseUnavailableError) -> SourceUnavailableError:
+def _unavailable(error: DatabaseUnavailableError, *, hosts: int) -> SourceUnavailableError:
     """Return the error with what it means for us: whether to wait, and whether only a standby was there."""
     standby = "read-only" in error.problem or "hot standby" in error.problem
-    unavailable = SourceUnavailableError(str(error), lasting=error.problem not in _PASSING, standby=standby)
+    failover = standby and hosts > 1
+    unavailable = SourceUnavailableError(
+        str(error),
+        lasting=error.problem not in _PASSING and not failover,
+        standby=standby and not failover,
+        failover=failover,
+    )
     for note in getattr(error, "__notes__", ()):
         unavailable.add_note(note)
     return unavailable

@@ -15,15 +15,17 @@ from relay.errors import (
     InvalidOptionError,
     PositionHiddenError,
     SourceUnavailableError,
+    StoppedError,
 )
 from relay.hanging import explained, hangs
 from relay.isolation import Policies
 from relay.lease import Installation, judge_history
 from relay.leases import Session
 from relay.loop import ShardLoop
-from relay.machine import State, retry_pause
+from relay.machine import State
 from relay.metrics import Metrics
 from relay.patience import Stop
+from relay.primary import first_session
 from relay.progress import ProgressReader
 from relay.settings import RelaySettings
 from relay.shortage import shortage
@@ -42,8 +44,6 @@ from runtime.endpoint import Endpoint
 from runtime.schema_version import require_schema
 from runtime.stopping import StopSignal
 
-# How often a connection is tried at the start before we give up: some seconds, for servers that start together with us.
-_CONNECT_TRIES = 7
 _KAFKA = "kafka"
 _DAY = 86_400.0
 
@@ -67,7 +67,10 @@ def serve(env: Mapping[str, str], *, drain: bool, shards: str | None, observers:
     stop.install()
     metrics = Metrics()
     telemetry = Telemetry(log_observer(), metrics.observe, *observers)
-    installation = identify(settings, stop)
+    try:
+        installation = identify(settings, stop, patient=not drain, telemetry=telemetry)
+    except StoppedError:
+        return Report()
     chosen = chosen_shards(shards, installation)
     if settings.relay_sink != _KAFKA:
         return try_out(settings, installation, chosen, stop=stop, drain=drain)
@@ -275,9 +278,19 @@ def chosen_shards(text: str | None, installation: Installation) -> tuple[int, ..
 # ----------------------------------------------------------------------------------------------- the first look
 
 
-def identify(settings: RelaySettings, stop: Stop) -> Installation:
-    """Return who the database says it is; raise what keeps us from reading it."""
-    session = _first_session(settings, stop)
+def identify(settings: RelaySettings, stop: Stop, *, patient: bool, telemetry: Telemetry) -> Installation:
+    """Return who the database says it is; raise what keeps us from reading it. For *patient* see `first_session`."""
+    try:
+        session = first_session(
+            lambda: Session.open(settings.database_url, name="start"),
+            stop=stop,
+            patient=patient,
+            tell=lambda failures, reason: telemetry.emit("relay.session.failed", failures=failures, reason=reason),
+        )
+    except SourceUnavailableError as error:
+        if not error.standby:
+            raise
+        raise halted(0, f"OUTBOX_DATABASE_URL leads to a standby or read-only database ({error})") from None
     try:
         require_schema(session.connection)
         facts, installation = session.facts(), session.installation()
@@ -295,17 +308,3 @@ def halted(shard: int, reason: str) -> HaltedError:
     error = HaltedError(shard, reason)
     error.add_note(f"look with `{INSPECT}`; once you know which side is right, see {RESOLVE}")
     return error
-
-
-def _first_session(settings: RelaySettings, stop: Stop) -> Session:
-    """Return a session; wait some seconds for a server that is starting."""
-    tries = 1
-    while True:
-        try:
-            return Session.open(settings.database_url, name="start")
-        except SourceUnavailableError as error:
-            if error.standby:
-                raise halted(0, f"OUTBOX_DATABASE_URL leads to a standby or read-only database ({error})") from None
-            if error.lasting or tries >= _CONNECT_TRIES or stop.wait(retry_pause(tries)):
-                raise
-        tries += 1

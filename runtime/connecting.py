@@ -149,9 +149,10 @@ def kafka_unavailable(bootstrap: str, heard: list[str]) -> KafkaUnavailableError
 def _first_line(said: str, *, secret: str) -> str:
     """Return the sentence that matters; psycopg puts one line an attempted address."""
     password = secret.partition("://")[2].rpartition("@")[0].partition(":")[2]
-    line = next(
-        (line.strip() for line in reversed(said.splitlines()) if "failed:" in line), said.strip().partition("\n")[0]
-    )
+    tried = [line.strip() for line in said.splitlines() if "failed:" in line]
+    # Of several hosts, the one that answers and takes no writes says more than the one that is away.
+    standbys = [line for line in tried if "read-only" in line or "hot standby" in line]
+    line = (standbys or tried or [said.strip().partition("\n")[0]])[-1]
     return line.replace(password, "***") if password else line
 
 

@@ -178,6 +178,34 @@ def test_an_old_primary_that_still_takes_writes_is_not_published_from(
     assert len(check(site.dsn, kafka.bootstrap).published) == 10
 
 
+def test_a_relay_that_starts_in_the_middle_of_a_failover_waits_for_its_end(
+    site: Site, kafka: providers.Kafka, relays: Relays
+) -> None:
+    site.insert(2)
+    site.pair.catch_up()
+    both = site.pair.either(site.dsn)
+    site.pair.primary.crash()
+    relay = relays.start("run", settings={"database_url": both})
+    assert "read-only" in relay.wait_for("relay.session.failed")["reason"]
+
+    site.pair.promote()
+
+    wait_published(relay, 2)
+    end(relay)
+    assert len(check(site.dsn, kafka.bootstrap).published) == 2
+
+
+@pytest.mark.chaos
+def test_a_drain_that_starts_in_the_middle_of_a_failover_leaves_it_to_the_next_one(site: Site, relays: Relays) -> None:
+    both = site.pair.either(site.dsn)
+    site.pair.primary.crash()
+
+    drain = relays.start("drain", settings={"database_url": both})
+
+    assert drain.wait() == 1, drain.output
+    assert "session is read-only" in drain.output
+
+
 def test_a_relay_that_is_given_a_standby_says_so_and_reads_nothing(
     site: Site, kafka: providers.Kafka, relays: Relays, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,8 +50,9 @@ class Idling:
         self.stop = StopSignal()
         self.seen: Counter[str] = Counter()
         self.outcomes: list[Outcome] = []
-        installation = identify(settings, self.stop)
-        wiring = wire(settings, installation, Telemetry(self._count), self.stop)
+        telemetry = Telemetry(self._count)
+        installation = identify(settings, self.stop, patient=False, telemetry=telemetry)
+        wiring = wire(settings, installation, telemetry, self.stop)
         self._loop = ShardLoop(replace(wiring, clock=self.clock), 0, drain=False)
         self.thread = threading.Thread(target=lambda: self.outcomes.append(self._loop.run()), daemon=True)
 

@@ -44,6 +44,10 @@ def test_every_error_class_is_tried() -> None:
             "FATAL:  sorry, too many clients already, remaining connection slots are reserved",
             "the server has no connection left",
         ),
+        (
+            'server "a" failed: session is read-only\nserver "b" failed: Connection refused',
+            'server "a" failed: session is read-only',
+        ),
         ("something new about hush", "something new about ***"),
     ],
 )
