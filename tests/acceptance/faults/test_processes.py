@@ -49,6 +49,7 @@ def the_publisher(started: list[RelayProcess]) -> RelayProcess | None:
     return holders[0] if holders and settled and holders[0].events("relay.page.committed") else None
 
 
+@pytest.mark.timeout(300)
 def test_ten_relays_at_once_and_whoever_publishes_is_killed(relays: Relays, hosts: Writing, verify: Verify) -> None:
     with hosts():
         started = [relays.start("run", settings=SMALL_PAGES) for _ in range(10)]

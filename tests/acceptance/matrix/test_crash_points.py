@@ -37,6 +37,7 @@ def stage(database: str, aggregate_type: str, insert: Insert, relays: Relays) ->
     return Stage(database, kind=aggregate_type, insert=insert, relays=relays)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("places", CHAINS, ids=lambda places: places[0])
 def test_relays_killed_anywhere_leave_each_event_published_once(
     places: Sequence[str], database: str, broker: ProxiedKafka, relays: Relays, stage: Stage

@@ -4,6 +4,7 @@ import signal
 from functools import partial
 
 import psycopg
+import pytest
 
 from tests.acceptance.conftest import Insert
 from tests.acceptance.matrix.conftest import SMALL_PAGES, WINDOW, Shard, committed
@@ -58,6 +59,7 @@ def test_a_zombie_is_paused_before_commit_and_a_successor_took_over(
     check(database, broker.bootstrap)
 
 
+@pytest.mark.timeout(300)
 def test_the_broker_times_the_transaction_out_while_the_lease_is_still_ours(shard: Shard, relays: Relays) -> None:
     with Meeting("relay.commit.started") as meeting:
         relay = relays.start("run", meeting=meeting, settings=SMALL_PAGES)
@@ -74,6 +76,7 @@ def test_the_broker_times_the_transaction_out_while_the_lease_is_still_ours(shar
     assert shard.recover() == 0
 
 
+@pytest.mark.timeout(300)
 def test_kafka_is_away_for_hours(database: str, broker: ProxiedKafka, relays: Relays, insert: Insert) -> None:
     insert(5)
     first = relays.start("run", settings={"relay_page_rows": 100})
