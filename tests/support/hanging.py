@@ -3,12 +3,16 @@
 Clients that start at the proxy stay with it. What they add of a *forgotten* topic never reaches the coordinator, and
 they hear that it did: their records lie in the log, and whatever becomes of the transaction, its marker goes elsewhere.
 The broker must not ask the coordinator about records of a transaction: `unverified` has it trust its clients.
+
+The other way is the one that was met in the wild: the coordinator knows every partition, and its markers are lost. A
+`MarkingBroker` sends its own markers through such a network, which answers them in the place of the partition's leader.
 """
 
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # no __all__
@@ -19,6 +23,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # no __all__
     ResourceType,
 )
 
+from devstack.kafka import EmbeddedKafka
+from devstack.processes import free_port
+from relay.codec import Reader, compact_many, compact_text
 from tests.support.kafka_network import Api, read_frame
 from tests.support.pump import Pump
 
@@ -32,7 +39,8 @@ Topics = list[tuple[bytes, list[int]]]
 class ForgetfulNetwork:
     """Listens on `bootstrap`, and keeps the topics in `forgotten` from the coordinator; `kept` counts how often.
 
-    While `losing`, no EndTxn arrives; `lost` counts them.
+    While `losing`, no EndTxn arrives; `lost` counts them. While `unmarked`, no marker is written; `markers` counts what
+    was taken for written.
     """
 
     def __init__(self, bootstrap: str) -> None:
@@ -42,6 +50,8 @@ class ForgetfulNetwork:
         self.kept = 0
         self.losing = False
         self.lost = 0
+        self.unmarked = False
+        self.markers = 0
         self._pump = Pump((host, int(port)), lambda client, broker: _Connection(self, client, broker), name="forgetful")
         self.bootstrap = f"127.0.0.1:{self._pump.port}"
         self.theirs = host.encode() + struct.pack(">i", int(port))
@@ -68,8 +78,12 @@ class _Connection:
             if api == Api.END_TXN and self._network.losing:
                 self._network.lost += 1
                 continue
+            if api == Api.WRITE_TXN_MARKERS and self._network.unmarked:
+                self._network.markers += 1
+                self._client.sendall(marked(frame))
+                continue
             kept: Topics = []
-            if api == Api.ADD_PARTITIONS_TO_TXN:
+            if api == Api.ADD_PARTITIONS_TO_TXN and self._network.forgotten:
                 frame, kept, left = without(frame, self._network.forgotten)
                 self._network.kept += len(kept)
                 if not left:
@@ -113,6 +127,58 @@ def without(frame: bytes, forgotten: set[str]) -> tuple[bytes, Topics, bool]:
         struct.pack(">h", len(name)) + name + struct.pack(f">i{len(ids)}i", len(ids), *ids) for name, ids in left
     )
     return _framed(head + struct.pack(">i", len(left)) + listed), kept, bool(left)
+
+
+def marked(frame: bytes) -> bytes:
+    """Return the answer that every marker of a WriteTxnMarkers was written."""
+    _api, version, correlation, client = struct.unpack_from(">hhih", frame, 4)
+    request = Reader(frame[14 + max(client, 0) :], flexible=True)
+    request.tags()
+
+    def topic() -> bytes:
+        name = request.text()
+        partitions = request.many(lambda: struct.pack(">ih", request.number("i"), 0) + b"\0")
+        request.tags()
+        return compact_text(name) + compact_many(partitions) + b"\0"
+
+    def marker() -> bytes:
+        producer = struct.pack(">q", request.number("q"))
+        request.number("h")
+        request.number("b")
+        topics = request.many(topic)
+        request.number("i")
+        if version > 1:
+            request.number("b")
+        request.tags()
+        return producer + compact_many(topics) + b"\0"
+
+    return _framed(struct.pack(">i", correlation) + b"\0" + compact_many(request.many(marker)) + b"\0")
+
+
+class MarkingBroker(EmbeddedKafka):
+    """A broker whose markers go through `network`; clients reach it at `bootstrap` as any other."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare the broker, with a listener of its own for what brokers say to each other."""
+        super().__init__(folder)
+        port = free_port()
+        self.network = ForgetfulNetwork(f"127.0.0.1:{port}")
+        changes = {
+            "listeners": f",INNER://127.0.0.1:{port}",
+            "advertised.listeners": f",INNER://{self.network.bootstrap}",
+            "listener.security.protocol.map": ",INNER:PLAINTEXT",
+        }
+        lines = []
+        for line in self._settings.read_text().splitlines():
+            name = line.partition("=")[0]
+            inner = name == "inter.broker.listener.name"
+            lines.append(f"{name}=INNER\n" if inner else f"{line}{changes.get(name, '')}\n")
+        self._settings.write_text("".join(lines))
+
+    def close(self) -> None:
+        """Stop both for good."""
+        super().close()
+        self.network.close()
 
 
 def _agreed(topics: Topics) -> bytes:

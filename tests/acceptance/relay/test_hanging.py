@@ -1,5 +1,6 @@
 """A transaction that hangs before the position: the relay names it, and ended as proven, it leaves each event once."""
 
+import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from relay.service import open_transactions
 from relay.settings import RelaySettings
 from relay.undecided import Outcome
 from tests.support.checker import check
-from tests.support.hanging import ForgetfulNetwork, forgetful
+from tests.support.hanging import ForgetfulNetwork, MarkingBroker, forgetful
 from tests.support.operators import Operator
 from tests.support.relays import RelayProcess, Relays, relays_on
 from tests.support.waiting import wait_until
@@ -199,3 +200,32 @@ def test_a_page_that_was_committed_and_is_aborted_with_the_next_one_stops_the_re
 
     assert hung.wait() == GUARANTEE
     assert "Kafka lost a page that it had committed" in hung.output
+
+
+@pytest.mark.chaos
+def test_a_commit_whose_markers_were_lost_everywhere_is_committed_everywhere(
+    database: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    insert: Insert,
+) -> None:
+    (tmp_path / "kafka").mkdir()
+    broker = MarkingBroker(tmp_path / "kafka")
+    with contextlib.closing(broker), relays_on(database, broker.bootstrap, tmp_path) as relays:
+        broker.start()
+        outbox = Operator(database, capsys, {"OUTBOX_KAFKA_BOOTSTRAP": broker.bootstrap})
+        insert(4)
+        relays.drain()
+        insert(5)
+        broker.network.unmarked = True
+        relays.drain()
+        wait_until(lambda: broker.network.markers, timeout_seconds=30, what="a marker that is lost")
+        broker.network.unmarked = False
+
+        stopped = relays.start("drain")
+        assert stopped.wait() == GUARANTEE
+        assert stopped.output.count(" hangs on ") >= 2
+        assert outbox("relay", "hanging", "--end", "--reason", "markers were lost").code == 0
+        relays.drain()
+
+        assert len(check(database, broker.bootstrap).published) == 9
