@@ -43,7 +43,8 @@ select e.id, e.tx::text::bigint, e.event_id::text, e.aggregate_type, e.aggregate
 from {events} as e order by e.id
 """
 _LETTERS = """
-select event_row_id, event_id::text, resolution, redriven_event_id::text, redrive_pending
+select event_row_id, event_id::text, resolution, redriven_event_id::text, redrive_pending,
+  reason = 'already_published'
 from outbox.dead_letter where stage = 'publish'
 """
 _BARRIERS = "select shard, seq, epoch, a::text, b::text from {batches}"
@@ -84,7 +85,7 @@ def look(
     progress_topic = f"outbox.{rows.identity[0]}.progress"
     hanging = _open_transactions(bootstrap, topics | {progress_topic}, patience_seconds)
     published = read_committed(bootstrap, topics)
-    progress = [json.loads(message.value() or b"") for message in _read(bootstrap, {progress_topic})]
+    progress = _progress(_read(bootstrap, {progress_topic}))
     wrong = (
         *promises.exactly_once(rows, published, complete=complete),
         *promises.in_place(rows, published),
@@ -120,6 +121,23 @@ def read_rows(dsn: str) -> Rows:
             letters=[Letter(*row) for row in letters],
             barriers={(barrier.shard, barrier.seq): barrier for barrier in barriers},
         )
+
+
+def _progress(messages: Iterable[Message]) -> list[Mapping[str, Any]]:
+    """Return the progress records, or raise what is wrong with one that is none, unless an operator went past it."""
+    found: list[Mapping[str, Any]] = []
+    foreign: dict[int, ValueError] = {}
+    for message in messages:
+        try:
+            found.append(json.loads(message.value() or b""))
+        except ValueError as problem:
+            foreign[message.partition() or 0] = problem
+        else:
+            if promises.chosen(found[-1]):
+                foreign.pop(message.partition() or 0, None)
+    if foreign:
+        raise next(iter(foreign.values()))
+    return found
 
 
 def _event(row_id: int, tx: int, event_id: str, kind: str, key: str, *more: Any) -> Event:

@@ -18,6 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from relay.commands import worded
+from relay.resync.deciding import Choice, Identity
+from relay.resync.running import Request, execute, look
+from relay.resync.writing import Plan
 from relay.service import serve
 from relay.telemetry import EVENTS, Observer
 from runtime.exits import ExitCode, leave
@@ -69,8 +72,22 @@ def written_to(path: Path) -> Observer:
     return observe
 
 
+def resync(choice: str, observers: Sequence[Observer]) -> None:
+    """Put every shard right as `outbox relay resync --all --yes` does."""
+    request = Request(None, Choice(choice), Identity.AS_IT_IS, None)
+    plans = [survey.plan(request.choice or Choice.TOPICS, "a test") for survey in look(os.environ, request)]
+    execute(os.environ, [plan for plan in plans if isinstance(plan, Plan)], done=_nothing, observers=observers)
+
+
+def _nothing(_plan: Plan) -> None:
+    """Say nothing."""
+
+
 def run(mode: str, observers: Sequence[Observer]) -> None:
     """Run a relay as the real command does."""
+    if mode.startswith("resync"):
+        resync(mode.removeprefix("resync:"), observers)
+        return
     report = serve(os.environ, drain=mode == "drain", shards=os.environ.get("OUTBOX_TEST_SHARDS"), observers=observers)
     for outcome in report.outcomes:
         sys.stdout.write(worded(outcome) + "\n")

@@ -88,6 +88,7 @@ class Letter:
     resolution: str | None = None
     redriven_as: str | None = None
     pending: bool = False
+    left_out: bool = False  # by a resync, which found the event published
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Rows:
 def exactly_once(rows: Rows, published: Sequence[Published], *, complete: bool) -> Iterable[Violation]:
     """Yield events that are lost (if all should be there: *complete*), doubled, made up or in two places."""
     known = {event.event_id: event for event in rows.events}
-    dead = {letter.event_id for letter in rows.letters}
+    dead = {letter.event_id for letter in rows.letters if not letter.left_out}
     counts = Counter(record.event_id for record in published)
     for event_id, count in counts.items():
         event = known.get(event_id)
@@ -217,19 +218,42 @@ def redriven_once(rows: Rows) -> Iterable[Violation]:
 def unbroken(rows: Rows, progress: Sequence[Mapping[str, Any]]) -> Iterable[Violation]:
     """Yield breaks in the chain of each shard's progress records, in the order of their offsets."""
     before: dict[int, Mapping[str, Any]] = {}
-    for record in progress:
+    for record in since_chosen(progress):
         shard = record["shard"]
         where = f"progress {shard}/{record['seq']}"
         if (record["install"], record["gen"], record["sysid"]) != rows.identity:
             yield Violation(Kind.CHAIN, f"{where} is foreign: {record}")
-        if record["prev_seq"] != max(record["seq"] - 1, 0):
+        if record["prev_seq"] != max(record["seq"] - 1, 0) and not chosen(record):
             yield Violation(Kind.CHAIN, f"{where} names {record['prev_seq']} as its predecessor")
         yield from _barred(where, rows.barriers.get((shard, record["seq"])), record)
         if shard in before:
             yield from _link(where, before[shard], record)
-        elif record["seq"] != 0:
+        elif record["seq"] != 0 and not chosen(record):
             yield Violation(Kind.CHAIN, f"{where} is the first record")
         before[shard] = record
+    yield from _chosen_above(progress)
+
+
+def chosen(record: Mapping[str, Any]) -> bool:
+    """Return whether an operator has chosen the position of *record*: it publishes nothing, and has no predecessor."""
+    return bool(record["seq"] > 0 and record["prev_seq"] == record["seq"] and record["n"] == 0)
+
+
+def since_chosen(progress: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the records of each shard from the last chosen one on; what was before may not fit."""
+    last = {record["shard"]: place for place, record in enumerate(progress) if chosen(record)}
+    return [record for place, record in enumerate(progress) if place >= last.get(record["shard"], 0)]
+
+
+def _chosen_above(progress: Sequence[Mapping[str, Any]]) -> Iterable[Violation]:
+    """Yield chosen records that are not of a newer epoch and window than all before them: they fence nobody."""
+    above: dict[int, tuple[int, int]] = {}
+    for record in progress:
+        epoch, seq = above.get(record["shard"], (-1, -1))
+        if chosen(record) and (record["epoch"] <= epoch or record["seq"] <= seq):
+            text = f"progress {record['shard']}/{record['seq']} was chosen below epoch {epoch}, window {seq}"
+            yield Violation(Kind.EPOCH, text)
+        above[record["shard"]] = (max(epoch, record["epoch"]), max(seq, record["seq"]))
 
 
 def _barred(where: str, barrier: Barrier | None, record: Mapping[str, Any]) -> Iterable[Violation]:
@@ -282,7 +306,7 @@ def pages(rows: Rows, progress: Sequence[Mapping[str, Any]]) -> Iterable[Violati
         index = _Index(rows, shard)
         before: Mapping[str, Any] | None = None
         window: list[int] = []
-        for record in (record for record in progress if record["shard"] == shard):
+        for record in (record for record in since_chosen(progress) if record["shard"] == shard):
             a = Snapshot.of(record["a"])
             if before is None or before["seq"] != record["seq"]:
                 window = index.between(a, Snapshot.of(record["b"]))
@@ -295,7 +319,7 @@ def pages(rows: Rows, progress: Sequence[Mapping[str, Any]]) -> Iterable[Violati
             end = len(window) if record["last_id"] is None else bisect_right(window, record["last_id"])
             ids = window[bisect_right(window, low) : end]
             digest = hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
-            if (record["n"], record["sha"]) != (len(ids), digest):
+            if (record["n"], record["sha"]) != (len(ids), digest) and not chosen(record):
                 text = f"progress {shard}/{record['seq']} speaks of {record['n']} events, its page has {ids}"
                 yield Violation(Kind.PAGE, text)
             before = record

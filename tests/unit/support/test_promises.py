@@ -178,3 +178,32 @@ def test_keys_that_their_hosts_do_not_lock_have_no_order_to_break() -> None:
 
 def test_a_transaction_that_is_open_is_found() -> None:
     assert kinds(promises.closed({("t", 0): 4, ("t", 1): 9}, {("t", 0): 5, ("t", 1): 9})) == {Kind.OPEN}
+
+
+CHOSEN = page(5, "11:13:11", "11:13:11", last=None, ids=(), epoch=9, prev_seq=5)
+AFTER = page(6, "11:13:11", "15:15:", last=None, ids=(3,), epoch=10)
+RESYNCED = replace(
+    ROWS,
+    letters=[Letter(4, "e4", "discarded", left_out=True)],
+    barriers={
+        **BARRIERS,
+        (0, 5): Barrier(0, 5, 9, "11:13:11", "11:13:11"),
+        (0, 6): Barrier(0, 6, 10, "11:13:11", "15:15:"),
+    },
+)
+
+
+def test_a_chosen_position_begins_a_chain_of_its_own_whatever_was_before() -> None:
+    assert all_of(RESYNCED, progress=[*changed(2, sysid=8, n=7), CHOSEN, AFTER]) == []
+
+
+def test_what_a_resync_leaves_out_has_to_be_published_and_once() -> None:
+    progress = [*PROGRESS, CHOSEN, AFTER]
+
+    assert kinds(all_of(RESYNCED, PUBLISHED[:3], progress)) == {Kind.LOST}
+    assert kinds(all_of(RESYNCED, [*PUBLISHED, record(9, 4)], progress)) == {Kind.DOUBLED}
+
+
+def test_a_position_is_chosen_above_every_epoch_and_window_before_it() -> None:
+    for low in ({"epoch": 2}, {"seq": 2, "prev_seq": 2}):
+        assert Kind.EPOCH in kinds(all_of(RESYNCED, progress=[*PROGRESS, CHOSEN | low, AFTER]))
