@@ -3,13 +3,8 @@
 from dataclasses import dataclass
 
 from tests.model.rules import AS_IT_IS, Rules
+from tests.model.scripts import LATE, LONG, ROLLED_BACK, Script
 
-Script = tuple[str, ...]
-
-# A host's transaction: "xid" takes a transaction id without a trace in the log, "insert K" an event of key K.
-LONG: Script = ("insert a", "insert b", "commit")
-ROLLED_BACK: Script = ("insert c", "rollback")
-LATE: Script = ("insert b", "commit async")
 HOSTS: tuple[Script, ...] = (LONG, ROLLED_BACK, LATE)
 
 

@@ -7,9 +7,10 @@ the code's order of calls shows here.
 
 import pytest
 
-from tests.model.bounds import Bounds, Script
+from tests.model.bounds import Bounds
 from tests.model.faults import Action
 from tests.model.real_relay import RealRelay
+from tests.model.scripts import Script
 from tests.model.world import World
 
 PAGES: Script = ("insert a", "insert b", "insert a", "commit")

@@ -2,14 +2,16 @@
 
 import pytest
 
-from tests.model.bounds import Bounds, Script
+from tests.model.bounds import Bounds
 from tests.model.exploration import Exploration, shortest_counterexample
 from tests.model.rules import Rules
+from tests.model.scripts import Script
 
 # One host's transaction is long, one rolls back before the disk knows of it, one commits late and does not wait.
 ONE: tuple[Script, ...] = (("insert a", "commit"),)
 LATE: tuple[Script, ...] = (("insert a", "commit async"),)
 TWO: tuple[Script, ...] = (("xid", "rollback"), ("insert a", "commit async"))
+TWO_PHASE: tuple[Script, ...] = (("insert a", "prepare", "commit prepared"), ("insert b", "commit async"))
 EACH = ("kill", "end session", "crash PostgreSQL", "time out", "EndTxn")
 
 
@@ -20,6 +22,20 @@ def test_every_schedule_of_three_transactions_keeps_the_promise() -> None:
 @pytest.mark.parametrize("kind", EACH)
 def test_every_schedule_of_two_transactions_and_one_fault_keeps_the_promise(kind: str) -> None:
     assert Exploration(Bounds(hosts=TWO, faults=1, kinds=frozenset({kind}))).run().endings > 10
+
+
+def test_every_schedule_of_a_two_phase_commit_keeps_the_promise() -> None:
+    bounds = Bounds(hosts=TWO_PHASE[:1], faults=1, kinds=frozenset({"kill", "crash PostgreSQL"}))
+
+    assert Exploration(bounds).run().endings > 20
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+def test_every_schedule_of_a_two_phase_commit_beside_another_keeps_the_promise() -> None:
+    bounds = Bounds(hosts=TWO_PHASE, faults=1, kinds=frozenset({"kill", "crash PostgreSQL"}))
+
+    assert Exploration(bounds).run().states > 10_000
 
 
 @pytest.mark.chaos

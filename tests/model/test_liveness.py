@@ -2,12 +2,13 @@
 
 import pytest
 
-from tests.model.bounds import Bounds, Script
+from tests.model.bounds import Bounds
 from tests.model.exploration import BrokenScheduleError, Exploration
 from tests.model.faults import Action
 from tests.model.kafka_model import EVENTS
 from tests.model.liveness import come_to_an_end
 from tests.model.rules import AS_IT_IS, Rules
+from tests.model.scripts import Script
 from tests.model.world import World
 
 ONE: tuple[Script, ...] = (("insert a", "commit async"),)

@@ -5,9 +5,10 @@ No part of the product: the model says what would have to hold before it is.
 
 import pytest
 
-from tests.model.bounds import Bounds, Script
+from tests.model.bounds import Bounds
 from tests.model.exploration import Exploration, shortest_counterexample
 from tests.model.rules import Rules
+from tests.model.scripts import Script
 
 PAGES: tuple[Script, ...] = (("insert a", "insert b", "insert a", "commit"),)
 TWO: tuple[Script, ...] = (("insert a", "commit"), ("insert b", "commit"))

@@ -16,6 +16,7 @@ from tests.model.promise import PromiseBrokenError, check, check_transaction
 from tests.model.publishing import END_FAULTS
 from tests.model.relay_model import RelayModel
 from tests.model.rules import Rules
+from tests.model.scripts import perform
 
 # Steps of a relay that touch Kafka only, or nothing.
 _KAFKA_ALONE = frozenset({"init", "read", "produce", "end", *END_FAULTS})
@@ -157,23 +158,8 @@ class World:
 
     def _host(self, number: int, op: str) -> str:
         at, xid = self.hosts[number]
-        told = op
-        if xid == 0:
-            xid = self.pg.assign()
-        match op.split():
-            case ["insert", key]:
-                row = self.pg.insert(xid, key, f"{number}.{at}")
-                told = f"inserts id {row} of key {key} in transaction {xid}"
-            case ["commit", *how]:
-                self.pg.commit(xid, durable=how != ["async"])
-                told = f"commits {xid}" + (", not waiting for the disk" if how else "")
-            case ["rollback"]:
-                self.pg.rollback(xid)
-                told = f"rolls {xid} back"
-            case ["xid"]:
-                told = f"takes transaction id {xid}"
-            case _:
-                raise ValueError(op)
+        xid = xid or self.pg.assign()
+        told = perform(op, self.pg, xid=xid, name=f"{number}.{at}")
         self._set_host(number, at + 1, xid)
         return told
 
@@ -197,7 +183,8 @@ class World:
         if keep:
             self.pg.flush()
         self.pg.crash()
-        for number in (number for number, (_, xid) in enumerate(self.hosts) if xid):
+        prepared = {xid for xid, _ in self.pg.image.prepared}
+        for number in (number for number, (_, xid) in enumerate(self.hosts) if xid and xid not in prepared):
             self._set_host(number, len(self.bounds.hosts[number]), 0)
 
     def _another_shard(self) -> str:
