@@ -67,11 +67,11 @@ class CopiedPostgres(EmbeddedPostgres):
         self.start()
         return self
 
-    def restore_up_to(self, point: str) -> Self:
-        """Start as the origin was at the restore point *point*, on a timeline of its own."""
+    def restore_up_to(self, point: str, *, by: str = "name") -> Self:
+        """Start as the origin was at *point*, the `name` of a restore point or an `xid`, on a timeline of its own."""
         self._configure(
             f'restore_command = \'cp "{self._origin._data}/data/pg_wal/%f" "%p"\'',
-            f"recovery_target_name = '{point}'",
+            f"recovery_target_{by} = '{point}'",
             "recovery_target_action = 'promote'",
         )
         self._mark("recovery.signal")
