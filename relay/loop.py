@@ -337,11 +337,14 @@ class ShardLoop:
             feed.keep(page.without(1))
             return Signal.GAVE_UP
         records, refused = publisher.encode(piece.rows)
-        if refused:
-            isolation.suspect(piece, refused)
-            return Signal.GAVE_UP
         if publisher.outgrown:
             return Signal.UNCLEAN
+        if refused:
+            isolation.suspect(piece, refused)
+            for row in piece.rows:
+                if row.id in refused:
+                    self._w.topics.forget(publisher.topic(row))  # its limit may have been raised since we looked
+            return Signal.GAVE_UP
         after = page.position_after(len(piece.rows))
         verdict = publisher.transact(
             piece.rows,
