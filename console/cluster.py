@@ -1,14 +1,17 @@
 """What Kafka says of itself to an operator: brokers, their age by what they can do, and the settings of topics."""
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from relay.replicas import Replicas
 from runtime.errors import KafkaUnavailableError
 
 REQUEST_SECONDS: Final = 5.0
+IN_SYNC: Final = 2
 # The protocol names no release, but each understands newer requests: (highest Produce, the first release with it).
 _RELEASES: Final = ((13, "4.1"), (12, "4.0"), (11, "3.8"), (10, "3.7"), (9, "2.8"), (8, "2.4"), (7, "2.1"), (3, "0.11"))
 _PRODUCE: Final = re.compile(r"ApiKey Produce \(0\) Versions \d+\.\.(\d+)")
@@ -82,6 +85,17 @@ class Cluster:
         found = [name for name in names if name in self.metadata.topics]
         settings = self._settings(ResourceType.TOPIC, found) if found else {}
         return [self._facts(name, settings.get(name, {})) for name in found]
+
+    def replicas(self, names: Iterable[str]) -> list[Replicas]:
+        """Return the partitions of *names* of which a copy is missing or behind; if nobody says, two have to be."""
+        from relay.shortage import copies  # noqa: PLC0415 - only where the question is Kafka's
+
+        thin = [one for one in copies(self.metadata, frozenset(names), {}) if one.thin]
+        least: dict[str, int] = {}
+        with contextlib.suppress(KafkaUnavailableError):
+            for topic in self.topics({one.topic for one in thin}):
+                least[topic.name] = int(topic.settings.get("min.insync.replicas", IN_SYNC))
+        return [replace(one, min_in_sync=least.get(one.topic, IN_SYNC)) for one in thin]
 
     def _facts(self, name: str, settings: Mapping[str, str]) -> TopicFacts:
         partitions = self.metadata.topics[name].partitions

@@ -1,7 +1,7 @@
 """Why nothing can be written: which partitions lack a leader or copies in sync. Asked only after something failed."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from relay.lease import Installation
 from relay.replicas import Replicas, partition_of, summary
 from relay.topics import Topics
 
-_TRANSACTIONS = "__transaction_state"
+TRANSACTIONS = "__transaction_state"
 _ANSWER = 5.0  # seconds until we say that nobody answers; whoever does ends the wait
 _CONNECT = 0.5  # seconds until a broker counts as gone
 
@@ -21,21 +21,19 @@ def shortage(topics: Topics, installation: Installation, shard: int) -> str | No
     to. Raise SinkUnavailableError if no broker says so.
     """
     metadata = topics.cluster(seconds=_ANSWER)
-    log = metadata.topics.get(_TRANSACTIONS)
+    log = metadata.topics.get(TRANSACTIONS)
     parts = len(log.partitions) if log is not None else 0
     own = {installation.progress_topic: shard}
     if parts:
-        own[_TRANSACTIONS] = partition_of(installation.transactional_id(shard), parts)
+        own[TRANSACTIONS] = partition_of(installation.transactional_id(shard), parts)
     names = topics.seen | own.keys()
-    thin = [one for one in _copies(metadata, names, own) if one.thin]
-    least = {
-        topic: int(topics.settings(topic).get("min.insync.replicas", "1")) for topic in {one.topic for one in thin}
-    }
-    judged = [replace(one, min_in_sync=least[one.topic]) for one in thin]
+    thin = [one for one in copies(metadata, names, own) if one.thin]
+    # Without a majority of the controllers nobody answers for settings: what was seen before has to do.
+    judged = [replace(one, min_in_sync=topics.min_in_sync(one.topic)) for one in thin]
     return summary(one for one in judged if one.short) or None
 
 
-def _copies(metadata: Any, names: frozenset[str], own: dict[str, int]) -> list[Replicas]:  # noqa: ANN401  # the driver's own class
+def copies(metadata: Any, names: frozenset[str], own: Mapping[str, int]) -> list[Replicas]:  # noqa: ANN401  # the driver's own class
     """Return the copies of each partition of *names*; of those topics where one partition is our *own*, of that."""
     parts = [(name, part) for name, part in _partitions(metadata, names) if own.get(name, part.id) == part.id]
     wanted = {broker for _, part in parts for broker in part.replicas}

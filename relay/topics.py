@@ -64,6 +64,7 @@ class Topics:
         self._limits: dict[str, int] = {}
         self._doubtful: set[str] = set()
         self._missing: set[str] = set()
+        self._in_sync: dict[str, int] = {}
 
     def ping(self) -> int:
         """Return how many brokers answer; raise SinkUnavailableError if none does."""
@@ -229,7 +230,16 @@ class Topics:
             if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
                 return {}
             raise SinkUnavailableError(f"settings of topic {topic!r}: {error.args[0].str()}") from None
-        return {name: entry.value for name, entry in entries.items() if entry.value is not None}
+        found = {name: entry.value for name, entry in entries.items() if entry.value is not None}
+        self._in_sync[topic] = int(found.get("min.insync.replicas", "1"))
+        return found
+
+    def min_in_sync(self, topic: str) -> int:
+        """Return `min.insync.replicas` of *topic* as last seen; that of a safe topic, where nobody says."""
+        if topic not in self._in_sync:
+            with contextlib.suppress(SinkUnavailableError):
+                self.settings(topic)
+        return self._in_sync.get(topic, _IN_SYNC)
 
     def _metadata(self, topic: str | None, *, seconds: float = _REQUEST) -> Any:  # noqa: ANN401  # the driver's own class
         try:

@@ -3,19 +3,20 @@
 from collections.abc import Iterator
 from typing import Final
 
-from console.cluster import Cluster, TopicFacts
+from console.cluster import IN_SYNC, Cluster, TopicFacts
 from console.finding import Finding, Surroundings, failed, from_error, good, judged, skipped, warned
 from console.output import counted
 from relay.errors import RESOLVE
+from relay.replicas import summary
+from relay.shortage import TRANSACTIONS
 from relay.sink import GUARDED
 from runtime.connecting import check_kafka
 from runtime.errors import ProcessError
 
 FIRST_PRODUCE: Final = 8  # Kafka 2.4: the first whose transactions librdkafka drives as we need them
 RELEASE: Final = "Kafka 2.4 or later"
-REPLICAS, IN_SYNC = 3, 2
+REPLICAS = 3
 ONE_BROKER: Final = "one broker cannot keep a second copy: fit for development, not for the guarantee"
-_TRANSACTIONS: Final = "__transaction_state"
 _DEFAULT_PREFIX: Final = "outbox.event."
 
 
@@ -32,6 +33,7 @@ def check(around: Surroundings) -> Iterator[Finding]:
         yield from_error("kafka.connection", error, expected=f"a broker at {settings.kafka_bootstrap}")
         return
     yield good("kafka.connection", f"{settings.kafka_bootstrap}, {counted(cluster.brokers, 'broker')}")
+    yield from _replicas(around, cluster)  # first: without a majority of the controllers nobody answers for settings
     yield _version(cluster)
     yield from _transactions(cluster)
     yield from _progress(around, cluster)
@@ -67,7 +69,7 @@ def _transactions(cluster: Cluster) -> Iterator[Finding]:
         actual=str(longest),
         fix=f"raise it to {ours}: the broker refuses the relay's transactions",
     )
-    made = cluster.topics([_TRANSACTIONS])
+    made = cluster.topics([TRANSACTIONS])
     name = "transaction.state.log"
     replicas = made[0].replication if made else int(settings.get(f"{name}.replication.factor", 3))
     in_sync = int((made[0].settings if made else {}).get("min.insync.replicas", settings.get(f"{name}.min.isr", 2)))
@@ -114,7 +116,7 @@ def _progress(around: Surroundings, cluster: Cluster) -> Iterator[Finding]:
 
 
 def _events(around: Surroundings, cluster: Cluster) -> Iterator[Finding]:
-    prefix = around.relay.relay_route.partition("{")[0] if around.relay else _DEFAULT_PREFIX
+    prefix = _prefix(around)
     if not prefix:
         yield skipped("kafka.event_topics", "the route has no fixed beginning to know its topics by")
         return
@@ -133,6 +135,31 @@ def _events(around: Surroundings, cluster: Cluster) -> Iterator[Finding]:
         yield warned("kafka.event_topics", expected=_expected(), actual=summary, fix=ONE_BROKER)
     else:
         yield good("kafka.event_topics", summary, expected=_expected())
+
+
+def _replicas(around: Surroundings, cluster: Cluster) -> Iterator[Finding]:
+    """Yield what of the topics that relays write to has no leader, too few replicas in sync, or one missing."""
+    prefix = _prefix(around)
+    names = {name for name in cluster.metadata.topics if prefix and name.startswith(prefix)} | {TRANSACTIONS}
+    if around.installation is not None:
+        names.add(around.installation.progress_topic)
+    found = cluster.replicas(names)
+    for name, bad, expected in (
+        ("kafka.leaders", [one for one in found if one.leaderless], "a leader for each partition"),
+        ("kafka.in_sync", [one for one in found if one.short], "min.insync.replicas in sync of each partition"),
+    ):
+        fix = "start the brokers that are missing: relays wait for them"
+        yield judged(name, fits=not bad, expected=expected, actual=summary(bad) or expected, fix=fix)
+    expected = "every replica in sync"
+    if found:
+        fix = "start the brokers that are missing: with one more nothing could be written"
+        yield warned("kafka.replicas", expected=expected, actual=summary(found), fix=fix)
+    else:
+        yield good("kafka.replicas", expected, expected=expected)
+
+
+def _prefix(around: Surroundings) -> str:
+    return around.relay.relay_route.partition("{")[0] if around.relay else _DEFAULT_PREFIX
 
 
 def _topic(name: str, cluster: Cluster, topic: TopicFacts) -> Iterator[Finding]:

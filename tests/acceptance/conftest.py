@@ -18,6 +18,7 @@ from tests.support.relays import Relays, relays_on
 Writing = Callable[..., AbstractContextManager[list[Host]]]
 Verify = Callable[[], Seen]
 Insert = Callable[..., None]
+Mend = Callable[[], None]
 
 
 @pytest.fixture(scope="session")
@@ -100,11 +101,17 @@ def hosts(database: str, aggregate_type: str) -> Writing:
 
 
 @pytest.fixture
-def verify(database: str, broker: ProxiedKafka, relays: Relays) -> Verify:
+def mend(broker: ProxiedKafka) -> Mend:
+    """What ends every fault of the brokers; other folders have other brokers."""
+    return broker.network.calm
+
+
+@pytest.fixture
+def verify(database: str, broker: ProxiedKafka, relays: Relays, mend: Mend) -> Verify:
     """What publishes the rest with a relay that nothing happens to, and reads everything back."""
 
     def publish_and_check() -> Seen:
-        broker.network.calm()
+        mend()
         settle_prepared(database)
         relays.drain()
         return check(database, broker.bootstrap)

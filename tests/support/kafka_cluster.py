@@ -7,6 +7,7 @@ one, and asked who leads what.
 import signal
 import socket
 import struct
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from devstack.kafka import EmbeddedKafka, alone, new_cluster_id
 from devstack.processes import free_port
 from tests.support.kafka_network import Api, read_frame
+from tests.support.topics import TopicAdmin
 from tests.support.waiting import wait_until
 
 NODES = (1, 2, 3)
@@ -33,18 +35,20 @@ TRANSACTION_LOG = "__transaction_state"
 class KafkaCluster:
     """Three brokers, with data and ports that stay the same over stops and kills."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare three nodes below *folder*."""
+    def __init__(self, folder: Path, *, voters: Sequence[int] = NODES) -> None:
+        """Prepare three nodes below *folder*; *voters* are those without whose majority nobody decides who leads."""
         ports = {node: (free_port(), free_port()) for node in NODES}
-        voters = ",".join(f"{node}@127.0.0.1:{controller}" for node, (_, controller) in ports.items())
+        quorum = ",".join(f"{node}@127.0.0.1:{ports[node][1]}" for node in voters)
         cluster_id = new_cluster_id()
 
         def prepared(node: int) -> EmbeddedKafka:
             home = folder / f"node-{node}"
             home.mkdir()
             port, controller = ports[node]
-            mine = {"node.id": str(node), "controller.quorum.voters": voters}
-            settings = {**alone(port, controller), **mine, **REPLICATED}
+            roles = "broker,controller" if node in voters else "broker"
+            mine = {"node.id": str(node), "controller.quorum.voters": quorum, "process.roles": roles}
+            listeners = {} if node in voters else {"listeners": f"CLIENT://127.0.0.1:{port}"}
+            settings = {**alone(port, controller), **mine, **listeners, **REPLICATED}
             return EmbeddedKafka(home, port=port, settings=settings, cluster_id=cluster_id)
 
         with ThreadPoolExecutor() as pool:
@@ -52,11 +56,11 @@ class KafkaCluster:
         self._paused: set[int] = set()
 
     @classmethod
-    def started(cls, folder: Path) -> Self:
-        """Return three running brokers."""
-        cluster = cls(folder)
+    def started(cls, folder: Path, *nodes: int, voters: Sequence[int] = NODES) -> Self:
+        """Return three brokers that run, or of which only *nodes* do."""
+        cluster = cls(folder, voters=voters)
         try:
-            cluster.start()
+            cluster.start(*nodes)
         except BaseException:
             cluster.close()
             raise
@@ -121,6 +125,16 @@ class KafkaCluster:
             return found if found in self.running else None
 
         return wait_until(leader, timeout_seconds=60, what=f"a leader of {topic}/{partition}")
+
+    def partitions_of(self, topic: str) -> int:
+        """Return how many partitions *topic* has."""
+        return len(self._topics()[topic].partitions)
+
+    def replication_of(self, topic: str) -> tuple[int, str]:
+        """Return how many replicas *topic* has, and its `min.insync.replicas`."""
+        partitions = self._topics()[topic].partitions.values()
+        in_sync = TopicAdmin(self.bootstrap).config(topic)["min.insync.replicas"]
+        return min(len(found.replicas) for found in partitions), in_sync
 
     def coordinator_of(self, transactional_id: str) -> int:
         """Return the node that coordinates the transactions of *transactional_id*, once one does."""

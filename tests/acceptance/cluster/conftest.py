@@ -1,21 +1,13 @@
-"""Three brokers, a database, relays and hosts that write meanwhile."""
+"""Three brokers in the place of the one that all of `acceptance` has."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from devstack import folders
-from tests.support.checker import Seen, check
-from tests.support.hosts import Host, settle_prepared, writing
+from tests.acceptance.conftest import Mend
 from tests.support.kafka_cluster import KafkaCluster
-from tests.support.relays import Relays, relays_on
-
-Writing = Callable[..., AbstractContextManager[list[Host]]]
-Verify = Callable[[], Seen]
 
 
 @pytest.fixture(scope="session")
@@ -29,36 +21,22 @@ def three_brokers() -> Iterator[KafkaCluster]:
 
 
 @pytest.fixture
-def cluster(three_brokers: KafkaCluster) -> KafkaCluster:
+def broker(three_brokers: KafkaCluster) -> KafkaCluster:
     """The same, whole at the beginning."""
     three_brokers.heal()
     return three_brokers
 
 
 @pytest.fixture
-def relays(database: str, cluster: KafkaCluster, tmp_path: Path) -> Iterator[Relays]:
-    """What starts relays."""
-    with relays_on(database, cluster.bootstrap, tmp_path) as started:
-        yield started
+def cluster(broker: KafkaCluster) -> KafkaCluster:
+    """What to strike, under the name that it has here."""
+    return broker
 
 
 @pytest.fixture
-def hosts(database: str, aggregate_type: str) -> Writing:
-    """What has hosts write for the length of a block."""
-    return partial(writing, database, aggregate_type)
-
-
-@pytest.fixture
-def verify(database: str, cluster: KafkaCluster, relays: Relays) -> Verify:
-    """What publishes the rest on a whole cluster, and reads everything back."""
-
-    def publish_and_check() -> Seen:
-        cluster.heal()
-        settle_prepared(database)
-        relays.drain()
-        return check(database, cluster.bootstrap)
-
-    return publish_and_check
+def mend(broker: KafkaCluster) -> Mend:
+    """What has all brokers run, and every replica in sync."""
+    return broker.heal
 
 
 @pytest.fixture
