@@ -8,6 +8,21 @@ from runtime.exits import ExitCode
 # Where an operator looks when a shard has stopped, and where it is written what can be done.
 INSPECT = "outbox relay position"
 RESOLVE = 'docs/operations.md, "A shard is halted"'
+# What a halted shard needs, by the words of the reason; everything else needs another position.
+_MOVED = (
+    "outbox relay resync --all --from topics --reason … with --same-install if this database takes the place of the "
+    "former, --new-install if that one goes on"
+)
+_CURES = (
+    ("another cluster", _MOVED),
+    ("a copy within its cluster", _MOVED),
+    ("standby", "give OUTBOX_DATABASE_URL the address of the primary"),
+    ("to have cache 1", "alter table outbox.event alter id set cache 1"),
+    ("cleanup.policy", "set cleanup.policy=compact on the topic; then, if positions are gone, {resync}"),
+    ("partitions for", "give the topic a partition for each shard; then, if positions are gone, {resync}"),
+    ("outbox.meta changed", "start the relay again"),
+    ("hides the position", "outbox relay hanging"),
+)
 RESOLVE_HANGING = 'docs/operations.md, "A transaction hangs"'
 
 
@@ -15,6 +30,12 @@ def grant(kind: str, name: str, *operations: str) -> str:
     """Return the command that gives the relay's login *operations* on a topic or a transactional id."""
     wanted = " ".join(f"--operation {operation}" for operation in operations)
     return f"grant it: kafka-acls --add --allow-principal User:<the relay's> --{kind} {name} {wanted}"
+
+
+def cure(shard: int, reason: str) -> str:
+    """Return the command, or else the change, that resolves why *shard* stopped; -1 is every shard."""
+    resync = f"outbox relay resync {shard if shard >= 0 else '--all'} --from topics --reason …"
+    return next((text for words, text in _CURES if words in reason), "{resync}").format(resync=resync)
 
 
 class RelayError(OutboxError):
@@ -152,7 +173,7 @@ class HaltedError(RelayError):
     @property
     def noted(self) -> str:
         """Return the reason as it is noted in the database, with what an operator does about it."""
-        return f"{self.reason}; look: {INSPECT}, resolve: {RESOLVE}"
+        return f"{self.reason}; look: {INSPECT}, resolve: {cure(self.shard, self.reason)}, see {RESOLVE}"
 
 
 @dataclass(eq=False)

@@ -10,7 +10,6 @@ from functools import partial
 
 from relay.errors import (
     INSPECT,
-    RESOLVE,
     BarrierNotDurableError,
     BlockedError,
     HaltedError,
@@ -21,6 +20,7 @@ from relay.errors import (
     SourceUnavailableError,
     StoppedError,
     UncleanError,
+    cure,
     grant,
 )
 from relay.feed import Feed
@@ -163,7 +163,7 @@ class ShardLoop:
     def _halt(self, error: HaltedError) -> Signal:
         """Stop to keep the guarantee, and note why where an operator looks."""
         self.standing.halted = self.standing.trouble = error.reason
-        self._emit("relay.shard.halted", reason=error.reason, inspect=INSPECT, resolve=RESOLVE)
+        self._emit("relay.shard.halted", reason=error.reason, inspect=INSPECT, resolve=cure(self.shard, error.reason))
         if self._term is not None:
             self._term.session.note_halt(self.shard, epoch=self._term.term.epoch, reason=error.noted)
         return Signal.UNFIT

@@ -16,6 +16,7 @@ from relay.errors import (
     PositionHiddenError,
     SourceUnavailableError,
     StoppedError,
+    cure,
 )
 from relay.hanging import explained, hangs
 from relay.isolation import Policies
@@ -306,5 +307,5 @@ def identify(settings: RelaySettings, stop: Stop, *, patient: bool, telemetry: T
 def halted(shard: int, reason: str) -> HaltedError:
     """Return the error with what an operator does about it."""
     error = HaltedError(shard, reason)
-    error.add_note(f"look with `{INSPECT}`; once you know which side is right, see {RESOLVE}")
+    error.add_note(f"look with `{INSPECT}`; once you know which side is right: {cure(shard, reason)}; see {RESOLVE}")
     return error

@@ -2,16 +2,22 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka import Producer
+from psycopg import sql
 
 from devstack import providers
 from tests.acceptance.conftest import Insert
 from tests.support.checker import check, read_committed
 from tests.support.operators import Operator, Outcome
-from tests.support.relays import Relays
+from tests.support.relays import Relays, relays_on
+from tests.support.servers import address
 from tests.support.topics import TopicAdmin
 
 AGREED = ("--reason", "a test", "--yes")
@@ -135,3 +141,107 @@ def test_killed_anywhere_either_the_old_stop_remains_or_the_new_position_is_comp
         after = stopped.relays.start("drain")
     assert after.wait() == 0, after.output
     assert len(check(stopped.database, stopped.bootstrap).published) == 8
+
+
+# What happens to the history, and what the relay says of it; `resync 0` resolves each.
+CHANGES = (
+    ("delete from outbox.batch where seq = (select max(seq) from outbox.batch)", "has no row for window"),
+    ("update outbox.batch set b = '3:9:' where seq = (select max(seq) from outbox.batch)", "disagree on the snapshots"),
+    ("update outbox.batch set epoch = epoch - 1", "and outbox.batch has it of epoch"),
+    ("update outbox.shard set pruned_seq = confirmed_seq + 5", "is pruned"),
+    ("update outbox.shard set confirmed_seq = confirmed_seq + 9", "was confirmed: Kafka lost it"),
+    ("update outbox.meta set generation = generation + 1", "to be of (install, generation, sysid, shard)"),
+    ("update outbox.shard set epoch = 1", "it lost history"),
+)
+
+
+def resolved(stopped: Stopped, reason: str, *identity: str) -> None:
+    """See the relay stop for *reason* and name the command, and go on after it, with one event more."""
+    halted = stopped.relays.start("drain")
+    assert halted.wait() == 3, halted.output
+    assert reason in halted.output
+    named = "--all --from topics" if identity else "outbox relay resync 0 --from topics"
+    assert named in halted.output
+    assert "resolve: outbox relay resync" in stopped.value("select halted_reason from outbox.shard")
+    done = stopped.resync("--all", "--from", "topics", *AGREED, *identity)
+    assert done.code == 0, done.err
+    with psycopg.connect(stopped.database) as connection:
+        connection.execute(
+            "insert into outbox.event (aggregate_type, aggregate_id, type, payload)"
+            " select min(aggregate_type), 'later', 'thing.happened', '{}' from outbox.event"
+        )
+    stopped.relays.drain()
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+def test_each_stop_is_resolved_by_the_command_that_it_names(stopped: Stopped) -> None:
+    resolved(stopped, "is gone, and this installation has published before")
+
+    for change, reason in CHANGES:
+        with psycopg.connect(stopped.database) as connection:
+            connection.execute(change.encode())
+        resolved(stopped, reason)
+
+    assert len(check(stopped.database, stopped.bootstrap).published) == 8 + 1 + len(CHANGES)
+
+
+def test_a_record_that_no_relay_wrote_is_gone_past(stopped: Stopped) -> None:
+    topics = TopicAdmin(stopped.bootstrap)
+    topics.create(stopped.progress_topic, partitions=1, config={"cleanup.policy": "compact"})
+    resolved(stopped, "has no record, although shard 0 has published before")
+    producer = Producer({"bootstrap.servers": stopped.bootstrap})
+    producer.produce(stopped.progress_topic, b"hello", b"key", partition=0)
+    producer.flush(10)
+
+    resolved(stopped, "holds a record that no relay wrote")
+
+    assert len(check(stopped.database, stopped.bootstrap).published) == 10
+
+
+def test_another_cluster_is_accepted_only_by_saying_what_became_of_the_former(stopped: Stopped) -> None:
+    with psycopg.connect(stopped.database) as connection:
+        connection.execute("update outbox.meta set sysid = sysid + 1")
+    stopped.relays.start("drain").wait()
+
+    unsaid = stopped.resync("--all", "--from", "topics", *AGREED)
+    resolved(stopped, "belongs to another cluster", "--same-install")
+
+    assert unsaid.code == 2
+    assert "--same-install" in unsaid.err
+    assert (
+        stopped.value("select sysid = (select system_identifier from pg_control_system()) from outbox.meta") == "True"
+    )
+    assert len(check(stopped.database, stopped.bootstrap).published) == 9
+    assert stopped.value("select count(*) from outbox.audit where action = 'adopt_history'") == "1"
+
+
+def test_a_copy_within_the_cluster_gets_a_name_of_its_own_and_leaves_the_original_alone(
+    stopped: Stopped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped.resync("--all", "--from", "topics", *AGREED)
+    stopped.relays.drain()
+    with copied(stopped.database) as copy, relays_on(copy, stopped.bootstrap, tmp_path) as relays:
+        command = Operator(copy, capsys, {"OUTBOX_KAFKA_BOOTSTRAP": stopped.bootstrap})
+        twin = replace(stopped, database=copy, relays=relays, operator=command)
+        instead = twin.resync("--all", "--from", "now", *AGREED, "--same-install")
+        resolved(twin, "is a copy within its cluster", "--new-install")
+
+        assert instead.code == 3
+        assert "the original database is still in this cluster" in instead.err
+        assert twin.progress_topic != stopped.progress_topic
+    stopped.relays.drain()
+    assert stopped.published() == {1: 9}
+
+
+@contextmanager
+def copied(dsn: str) -> Iterator[str]:
+    """Give the address of a copy of a database, made within its cluster."""
+    name = f"{psycopg.conninfo.conninfo_to_dict(dsn)['dbname']}_copy"
+    names = {"copy": sql.Identifier(name), "name": sql.Identifier(name.removesuffix("_copy"))}
+    with psycopg.connect(address(dsn, "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {copy} template {name}").format(**names))
+        try:
+            yield address(dsn, name)
+        finally:
+            connection.execute(sql.SQL("drop database {copy} with (force)").format(**names))
