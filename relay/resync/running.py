@@ -7,6 +7,7 @@ from datetime import datetime
 
 from outbox.envelope import Route
 from relay.errors import SourceUnavailableError
+from relay.hanging import find
 from relay.lease import Installation
 from relay.leases import Session
 from relay.progress import ensure_progress_topic
@@ -23,13 +24,15 @@ from relay.resync.deciding import (
     effects,
     target,
 )
+from relay.resync.errors import ResyncRefusedError
 from relay.resync.looking import candidates, judge_identity, read_records, situation
 from relay.resync.reading import found_in
 from relay.resync.writing import Plan, Tools, carry_out
-from relay.service import kafka_options, open_topics
+from relay.service import kafka_options, open_topics, open_transactions
 from relay.settings import RelaySettings
 from relay.sink import KafkaSink
 from relay.telemetry import Observer, Telemetry
+from relay.undecided import END_IT
 from relay.window import Position
 from runtime.connecting import check_kafka
 from runtime.schema_version import require_schema
@@ -138,6 +141,7 @@ def _draft(
     options: Mapping[str, str],
 ) -> _Draft:
     """Return what is known of *shard*, and which events each choice concerns."""
+    _require_that_nothing_hangs(settings, former, shard)
     records = read_records(options, former, shard)
     # Kafka is asked without a session: the server ends one that is silent for as long as that may take.
     session = Session.open(settings.database_url, name="resync")
@@ -161,6 +165,15 @@ def _draft(
         for choice, one in targets.items()
     )
     return _Draft(Survey(seen, after, halted, start, forgettable, offers), concerned)
+
+
+def _require_that_nothing_hangs(settings: RelaySettings, installation: Installation, shard: int) -> None:
+    """Raise what ends it, if a transaction hangs before the position: our record's marker would commit it unseen."""
+    transactions = open_transactions(settings)
+    if transactions.unable is None and (found := find(transactions, [(installation.progress_topic, shard)])):
+        error = ResyncRefusedError(shard, str(found[0]))
+        error.add_note(f"`{END_IT}` ends it as it is proven to have ended; then look again")
+        raise error
 
 
 def _survey(draft: _Draft, found: frozenset[str]) -> Survey:
