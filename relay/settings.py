@@ -46,7 +46,8 @@ class RelaySettings(ProcessSettings):
     topics_replication_factor: int | None = Field(
         None,
         ge=1,
-        description="Replicas of a topic that the relay creates; by default 3, or as many as there are brokers.",
+        description="Replicas of a topic that the relay creates; by default 3, which it waits for where brokers "
+        "are away, and on clusters of one or two brokers as many, with a warning.",
     )
     topics_min_insync_replicas: int | None = Field(
         None,

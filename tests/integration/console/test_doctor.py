@@ -147,6 +147,7 @@ def test_mail_and_kafka_are_asked_where_they_are_configured(
 
     found_marks = marks(answer)
     for check in ("settings.relay", "settings.mailer", "kafka.connection", "kafka.version", "kafka.transaction_timeout",
+                  "kafka.leaders", "kafka.in_sync", "kafka.replicas",
                   "celery.broker", "mail.templates"):  # fmt: skip
         assert found_marks[check] == "good", check
     log = found(answer, "kafka.transaction_log")
