@@ -9,3 +9,5 @@ create role app login password 'app-development-only' in role outbox_writer;
 create role relay login password 'relay-development-only' in role outbox_relay;
 create role mailer login password 'mailer-development-only' in role outbox_mailer;
 create role operator login password 'operator-development-only' in role outbox_operator;
+-- For `outbox relay resync` and `outbox relay hanging --end`: what neither the relay nor an operator may do alone.
+create role resync login password 'resync-development-only' in role outbox_relay, outbox_operator;

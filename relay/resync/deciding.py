@@ -56,6 +56,10 @@ class MirrorRow:
         return Position(self.confirmed_seq, self.a, self.snapshot, self.last_id) if self.a is not None else None
 
 
+# A shard that no relay has taken up yet.
+UNTOUCHED = MirrorRow(0, bootstrapped=False, confirmed_seq=0, snapshot=None, last_id=None, a=None, n=0, newest_seq=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What is known of a shard: *records* are the progress records that can be read, the oldest first."""

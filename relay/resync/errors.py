@@ -65,3 +65,18 @@ class ChangedMeanwhileError(RelayError):
     def __str__(self) -> str:
         """Return what changed."""
         return f"shard {self.shard} is not where it was when it was looked at: {self.what}"
+
+
+@dataclass(eq=False)
+class NotPermittedError(RelayError):
+    """The login may not do it."""
+
+    role: str
+
+    def __post_init__(self) -> None:
+        """Say what to do."""
+        self.add_note("grant it outbox_relay, which writes positions, and outbox_operator, whose actions are audited")
+
+    def __str__(self) -> str:
+        """Return who may not."""
+        return f"expected {self.role!r} to be a member of outbox_relay and of outbox_operator: nothing was changed"

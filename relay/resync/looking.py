@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from outbox.envelope import Route
-from relay.errors import HaltedError, ServerUnfitError
+from relay.errors import HaltedError
 from relay.lease import Installation, ServerFacts, judge_history
 from relay.leases import Session
-from relay.resync.deciding import Candidate, Identity, MirrorRow, Situation, floor, judge_record
+from relay.resync.deciding import UNTOUCHED, Candidate, Identity, MirrorRow, Situation, floor, judge_record
 from relay.resync.errors import IdentityUnclearError, ResyncRefusedError
 from relay.resync.reading import committed
 from relay.window import Position, Progress, decode_progress
@@ -57,7 +57,7 @@ def mirror_of(session: Session, shard: int) -> MirrorRow:
     """Return how far PostgreSQL was told that *shard* is confirmed; raise if positions mean nothing in this cluster."""
     row = session.row("resync_facts", shard=shard)
     if row is None:
-        raise ServerUnfitError(f"shard {shard}", "one that has a row in outbox.shard", "no such shard")
+        return UNTOUCHED
     if row.pop("strange"):
         error = ResyncRefusedError(shard, "outbox.event holds rows of transactions that have not begun here")
         error.add_note(

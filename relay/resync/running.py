@@ -117,7 +117,6 @@ def _drafts(settings: RelaySettings, request: Request) -> list[_Draft]:
     try:
         require_schema(session.connection)
         former = session.installation()
-        session.rows("ensure_shard", shards=former.shards)
         lives = bool((session.row("resync_facts", shard=0) or {}).get("original_lives"))
         after = judge_identity(session.facts(), former, request.identity, original_lives=lives)
     finally:

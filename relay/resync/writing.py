@@ -16,7 +16,7 @@ from relay.leases import Session
 from relay.machine import Unclean, judge_commit
 from relay.publisher import Sink
 from relay.resync.deciding import Choice, Effects, Situation, Target, progress_record
-from relay.resync.errors import ChangedMeanwhileError
+from relay.resync.errors import ChangedMeanwhileError, NotPermittedError
 from relay.resync.looking import Records, read_records, situation
 from relay.telemetry import Emit
 from relay.window import Position, Window
@@ -77,6 +77,9 @@ def carry_out(plan: Plan, tools: Tools, emit: Emit) -> Position:
 
 def _begin(session: Session, plan: Plan, emit: Emit) -> Term:
     """Take the lease, and raise the epoch above every one that Kafka knows."""
+    if not session.one("resync_permitted")["permitted"]:
+        raise NotPermittedError(session.connection.info.user)
+    session.rows("ensure_shard", shards=plan.installation.shards)
     if not session.try_lock(plan.shard):
         holder = session.holder(plan.shard)
         raise LeaseHeldError(plan.shard, f"pid {holder.pid} ({holder.application_name})" if holder else "another relay")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import LiteralString
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -97,6 +99,7 @@ def test_each_choice_publishes_what_it_said_it_would(choice: str, times: dict[in
     assert stopped.value("select reason from outbox.audit where action = 'resync'") == "a test"
     if choice == "topics":
         assert len(check(stopped.database, stopped.bootstrap).published) == 8
+    assert stopped.operator("verify").code == (0 if choice == "topics" else 1)
 
 
 def test_nothing_is_changed_without_a_choice_a_reason_and_a_yes(stopped: Stopped) -> None:
@@ -141,6 +144,37 @@ def test_killed_anywhere_either_the_old_stop_remains_or_the_new_position_is_comp
         after = stopped.relays.start("drain")
     assert after.wait() == 0, after.output
     assert len(check(stopped.database, stopped.bootstrap).published) == 8
+
+
+def test_it_takes_the_roles_of_the_relay_and_of_an_operator(
+    stopped: Stopped, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = {}
+    for roles in ("outbox_relay", "outbox_operator", "outbox_relay, outbox_operator"):
+        with login(stopped.database, roles) as dsn:
+            command = Operator(dsn, capsys, {"OUTBOX_KAFKA_BOOTSTRAP": stopped.bootstrap})
+            done = command("relay", "resync", "0", "--from", "topics", *AGREED)
+            codes[roles] = (done.code, "a member of outbox_relay and of outbox_operator" in done.err)
+
+    assert codes == {
+        "outbox_relay": (1, True),
+        "outbox_operator": (1, True),
+        "outbox_relay, outbox_operator": (0, False),
+    }
+
+
+@contextmanager
+def login(dsn: str, roles: LiteralString) -> Iterator[str]:
+    """Give the address for a login that is a member of *roles* alone."""
+    name = f"resync_{uuid4().hex[:8]}"
+    names = {"name": sql.Identifier(name), "roles": sql.SQL(roles)}
+    host = psycopg.conninfo.conninfo_to_dict(dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("create role {name} login password 'x' in role {roles}").format(**names))
+        try:
+            yield f"postgresql://{name}:x@{host['host']}:{host['port']}/{host['dbname']}"
+        finally:
+            connection.execute(sql.SQL("drop role {name}").format(**names))
 
 
 # What happens to the history, and what the relay says of it; `resync 0` resolves each.
