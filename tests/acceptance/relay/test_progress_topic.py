@@ -61,12 +61,17 @@ def topic(database: str, kafka: providers.Kafka, relays: Relays, insert: Insert)
     return Topic(kafka.bootstrap, f"outbox.{last.install}.progress", last)
 
 
-def published(topic: Topic, database: str) -> dict[int, int]:
-    """Return how many events are published how often."""
+def of_events(database: str) -> str:
+    """Return the topic of the events."""
     with psycopg.connect(database) as connection:
         row = connection.execute("select 'outbox.event.' || min(aggregate_type) from outbox.event").fetchone()
     assert row is not None
-    records = read_committed(topic.bootstrap, [row[0]])
+    return str(row[0])
+
+
+def published(topic: Topic, database: str) -> dict[int, int]:
+    """Return how many events are published how often."""
+    records = read_committed(topic.bootstrap, [of_events(database)])
     return dict(Counter(Counter(record.event_id for record in records).values()))
 
 
@@ -135,3 +140,21 @@ def test_a_topic_of_which_compaction_left_the_last_record_is_fine(topic: Topic, 
     relays.drain()
 
     assert published(topic, database) == {1: 5}
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(("choice", "events"), [("postgres", 1), ("topics", 1), ("beginning", 5)])
+def test_an_empty_kafka_is_filled_as_it_was_chosen(
+    *, choice: str, events: int, topic: Topic, database: str, relays: Relays, resync: Operator
+) -> None:
+    for name in [name for name in topic.admin.topics() if name in {topic.name, of_events(database)}]:
+        topic.admin.delete(name)
+
+    stopped = relays.start("drain")
+    assert stopped.wait() == 3, stopped.output
+    assert "is gone, and this installation has published before" in stopped.output
+    done = resync("relay", "resync", "--all", "--from", choice, "--reason", "a test", "--yes")
+    assert done.code == 0, done.err
+    relays.drain()
+
+    assert published(topic, database) == {1: events}
