@@ -1,7 +1,8 @@
 -- The events of a shard that lie between two windows: what the A of one sees, and the B before it did not.
--- Such are dead letters, for a window without another event is not written. No rows: there are none.
+-- Such are dead letters, for a window without another event is not written, or an operator chose a position behind them.
+-- `behind` is the window that follows. No rows: there are none.
 -- Index: primary key of batch, then event_tx_idx for each gap. Takes no locks beyond reading and no transaction id.
-select null::bigint as seq, e.id, e.tx, e.event_id, e.aggregate_type, e.aggregate_id, e.type, e.topic
+select null::bigint as seq, w.seq as behind, e.id, e.tx, e.event_id, e.aggregate_type, e.aggregate_id, e.type, e.topic
 from outbox.batch as w
 join outbox.batch as p on p.shard = w.shard and p.seq = w.seq - 1 and p.b::text <> w.a::text
 cross join lateral (

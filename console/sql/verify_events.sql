@@ -1,6 +1,6 @@
 -- The events of some windows of a shard: what snapshot B sees and A did not. No rows: they are empty, or pruned.
 -- Index: primary key of batch, then event_tx_idx for each window. Takes no locks beyond reading and no transaction id.
-select w.seq, e.id, e.tx, e.event_id, e.aggregate_type, e.aggregate_id, e.type, e.topic
+select w.seq, w.seq as behind, e.id, e.tx, e.event_id, e.aggregate_type, e.aggregate_id, e.type, e.topic
 from outbox.batch as w
 cross join lateral (
   select id, tx, event_id, aggregate_type, aggregate_id, type, topic

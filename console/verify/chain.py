@@ -16,10 +16,11 @@ class Missing(NamedTuple):
 
 
 class Member(NamedTuple):
-    """The id of an event that a window must publish."""
+    """The id of an event that a window must publish; *elsewhere*: or that a history which is gone has published."""
 
     seq: int
     id: int
+    elsewhere: int = 0
 
 
 def chained(shard: int, links: Iterable[Link], *, owner: str) -> Iterator[Said]:
@@ -30,7 +31,7 @@ def chained(shard: int, links: Iterable[Link], *, owner: str) -> Iterator[Said]:
             yield _wrong(Kind.CHAIN, shard, link, f"is of {link.owner or 'nobody we know'}, expected {owner}")
             continue
         yield from _barred(shard, link)
-        chosen = link.seq > 0 and link.prev_seq == link.seq and link.n == 0
+        chosen = chosen_anew(link)
         if chosen:
             yield Note(f"shard {shard}: the position was chosen anew before window {link.seq + 1}")
         elif link.prev_seq != max(link.seq - 1, 0):
@@ -38,6 +39,11 @@ def chained(shard: int, links: Iterable[Link], *, owner: str) -> Iterator[Said]:
         if before is not None:
             yield from _follows(shard, before, link, chosen=chosen)
         before = link
+
+
+def chosen_anew(link: Link) -> bool:
+    """Return whether an operator chose this position: it names itself as its predecessor, and publishes nothing."""
+    return link.seq > 0 and link.prev_seq == link.seq and link.n == 0
 
 
 def _barred(shard: int, link: Link) -> Iterator[Finding]:
@@ -76,10 +82,12 @@ def contiguous(shard: int, seqs: Iterable[int]) -> Iterator[Finding]:
             yield Finding(Kind.BARRIER, problem, shard=shard, window=before + 1)
 
 
-def recorded(shard: int, missing: Iterable[Missing], reach: Reach) -> Iterator[Said]:
-    """Yield windows without a progress record, unless compaction may have taken it."""
+def recorded(shard: int, missing: Iterable[Missing], reach: Reach, *, chosen: int = 0) -> Iterator[Said]:
+    """Yield windows without a progress record, unless compaction may have taken it, or it was lost before *chosen*."""
     for window in missing:
-        if window.at < reach.compacted_before:
+        if window.seq < chosen:
+            yield Doubt(f"shard {shard}: windows before {chosen}, where the position was chosen anew", covered=True)
+        elif window.at < reach.compacted_before:
             yield Doubt(f"shard {shard}: windows whose progress records compaction may have taken", covered=True)
         else:
             problem = f"window {window.seq} of shard {shard} is finished, and no progress record speaks of it"
@@ -94,14 +102,19 @@ def paged(shard: int, links: Iterable[Link], members: Iterable[Member], reach: R
     left = iter(members)
     member = next(left, None)
     for link in links:
-        ids: list[int] = []
+        page: list[Member] = []
         while member is not None and (member.seq < link.seq or _within(member, link)):
             if member.seq == link.seq:
-                ids.append(member.id)
+                page.append(member)
             member = next(left, None)
-        digest = hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
-        if (link.n, link.sha) != (len(ids), digest):
+        ids = [one.id for one in page]
+        here = [one.id for one in page if not one.elsewhere]
+        if not chosen_anew(link) and _said(ids) != (link.n, link.sha) != _said(here):
             yield _unequal(shard, link, ids, reach)
+
+
+def _said(ids: Sequence[int]) -> tuple[int, str]:
+    return len(ids), hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
 
 
 def _within(member: Member, link: Link) -> bool:

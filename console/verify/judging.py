@@ -72,7 +72,7 @@ def _absent(row: Row, reach: Reach) -> Said:
         return Doubt(reason)
     problem = "is neither in Kafka nor a dead letter"
     if row.seq is None:
-        problem += ", and in no window: its tx is not that of the transaction that inserted it"
+        problem += ", and in no window: somebody wrote its tx, or chose a position behind it"
     return Finding(
         Kind.LOST,
         f"event {name(row.event_id)} (row {row.id}) of {row.topic} {problem}",

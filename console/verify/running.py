@@ -12,7 +12,7 @@ from typing import Final
 
 from console.database import Database, Row
 from console.verify.bounds import Asked, Bounds, bound, read_from, read_until
-from console.verify.chain import chained, contiguous, paged, recorded
+from console.verify.chain import chained, chosen_anew, contiguous, paged, recorded
 from console.verify.facts import SKEW, Copy, Doubt, Finding, Kind, Link, Note, Reach, TopicState
 from console.verify.judging import compare, in_order
 from console.verify.outcome import Outcome, Range
@@ -230,7 +230,8 @@ class Verification:
                 continue
             hear(chained(one.shard, self._links(one, foreign=True), owner=owner))
             hear(contiguous(one.shard, self._windows.get(one.shard, ())))
-            hear(recorded(one.shard, scratch.missing(one.shard, one.first, one.last), reach))
+            chosen = max((link.seq for link in self._links(one) if chosen_anew(link)), default=0)
+            hear(recorded(one.shard, scratch.missing(one.shard, one.first, one.last), reach, chosen=chosen))
             hear(paged(one.shard, self._links(one), scratch.members(one.shard), reach))
 
     def _links(self, one: Bounds, *, foreign: bool = False) -> Iterator[Link]:

@@ -1,6 +1,6 @@
 """A file that sorts: what was read of PostgreSQL and Kafka, and the same again in another order.
 
-Memory stays at some megabytes however long the range is; the file takes about 300 bytes an event and its record. It is
+Memory stays at some megabytes however long the range is; the file takes about 200 bytes an event and its record. It is
 SQLite's, in the folder for temporary files (`TMPDIR`), has no name that others could open, and goes with the command.
 """
 

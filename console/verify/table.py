@@ -120,11 +120,10 @@ class Table:
     def events(self, shard: int, windows: Sequence[Window], *, judged: bool) -> Iterator[tuple[Any, ...]]:
         """Yield the events of *windows*, which are consecutive, and of what lies between, as scratch keeps them."""
         since = {window.seq: window.since for window in windows}
-        earliest = windows[0].since
         bounds = {"shard": shard, "shards": self._shards, "first": windows[0].seq, "last": windows[-1].seq}
         for statement in ("verify_events", "verify_between"):
             for row in self._stream(statement, **bounds):
-                yield self._kept(row, shard, since=since.get(row["seq"], earliest), judged=judged)
+                yield self._kept(row, shard, since=since[row["behind"]], judged=judged)
 
     def astray(self, shard: int, *, a: str, low: int, high: int, since: float) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a range of ids that snapshot *a* cannot have seen, and that say it did."""

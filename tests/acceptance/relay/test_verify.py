@@ -121,7 +121,7 @@ def test_each_thing_that_is_doctored_is_named(
     assert found(before) == {"lost": 1, "page": 1}  # its forged tx puts the row into the first window
     by_kind = {finding["kind"]: finding for finding in second["findings"]}
     assert found(second) == dict.fromkeys(["lost", "doubled", "made_up", "disordered", "dead_and_published", "page"], 1)
-    assert "in no window: its tx is not that of the transaction" in by_kind["lost"]["problem"]
+    assert "in no window: somebody wrote its tx" in by_kind["lost"]["problem"]
     assert by_kind["doubled"]["event_id"] == doubled.event_id
     assert by_kind["made_up"]["event_id"] == made_up
     assert by_kind["made_up"]["topic"] == topic

@@ -128,3 +128,26 @@ def test_pages_behind_a_record_that_compaction_took_are_not_judged() -> None:
 
     assert isinstance(doubt, Doubt)
     assert doubt.covered
+
+
+# ------------------------------------------------------------------------------------------- a position chosen anew
+
+
+def test_windows_before_a_position_that_was_chosen_anew_may_have_lost_their_records() -> None:
+    before, after = recorded(0, [Missing(1, NOW), Missing(5, NOW)], REACH, chosen=3)
+
+    assert isinstance(before, Doubt)
+    assert before.covered
+    assert kinds([after]) == [Kind.CHAIN]
+
+
+def test_a_chosen_position_publishes_no_page() -> None:
+    assert pages([link(3, prev_seq=3)], (3, 1)) == []
+
+
+@pytest.mark.parametrize("published", [sha(1, 2), sha(2)])
+def test_what_was_published_already_may_be_of_this_page_or_of_another_history(published: str) -> None:
+    n = 2 if published == sha(1, 2) else 1
+    members = [Member(1, 1, 1), Member(1, 2)]
+
+    assert list(paged(0, [link(1, n=n, sha=published)], members, REACH)) == []

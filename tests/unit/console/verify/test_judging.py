@@ -60,7 +60,7 @@ def test_an_event_in_neither_place_is_lost() -> None:
 def test_an_event_that_no_window_holds_is_lost_by_its_transaction_id() -> None:
     (lost,) = compare([row(1, seq=None)], [], reach())
 
-    assert "in no window: its tx is not that of the transaction" in getattr(lost, "problem", "")
+    assert "in no window: somebody wrote its tx" in getattr(lost, "problem", "")
 
 
 def test_an_event_outside_of_the_range_may_be_absent() -> None:
