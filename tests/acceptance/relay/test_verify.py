@@ -84,6 +84,19 @@ def test_what_a_relay_published_is_found_well_and_nothing_else_is_said(
     assert "all of it is as it should be" in seen_by_a_reader.out
 
 
+def test_a_relay_that_publishes_meanwhile_makes_no_difference(outbox: Operator, relays: Relays, insert: Insert) -> None:
+    relay = relays.start("run", settings={"relay_page_rows": 100})
+    reports = []
+    for number in range(3):
+        insert(1000, keys=50)
+        relay.wait_for("relay.page.committed", count=10 * number + 3)
+        insert(1000, keys=50)
+        reports.append(outbox.json("verify"))
+
+    assert [(report["verdict"], report["findings"], report["unjudged"]) for report in reports] == [("well", [], [])] * 3
+    assert reports[-1]["counts"]["events"] >= 1000
+
+
 def test_each_thing_that_is_doctored_is_named(
     outbox: Operator,
     superuser: "psycopg.Connection[Any]",
