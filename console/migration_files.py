@@ -11,7 +11,13 @@ from alembic import op
 from sqlalchemy import Connection
 
 # The current roles and rights, in the order in which they are granted; each may be run again.
-GRANTS = ("0003_roles.sql", "0003_grants.sql", "0004_pgmq_grants.sql", "0005_grants.sql")
+GRANTS = (
+    "0003_roles.sql",
+    "0003_grants.sql",
+    "0004_pgmq_grants.sql",
+    "0005_grants.sql",
+    "0006_recipients_grants.sql",
+)
 
 
 @cache

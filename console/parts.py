@@ -68,7 +68,12 @@ OWN: Final = (
     Part("relay", "relay.commands:app", "Publish events: run as a service, or drain once.", "relay"),
     Part("topics", "relay.commands:topics_app", "Create and check Kafka topics.", "relay"),
     Part("mailer", "mailer.commands:app", "Turn records into mail: consume, work, sweep.", "mailer"),
-    Part("mail", "mailer.mail_commands:app", "Mail folders: new, list, lint, preview, send a test.", "mailer"),
+    Part(
+        "mail",
+        "console.recipient_commands:app",
+        "Mail folders: new, list, lint, preview, send a test. Recipients: suppress, erase.",
+        "mailer",
+    ),
     Part("migrate", "console.migrate:app", "Create and change the schema. Nothing migrates by itself.", "console"),
     Part("console", "console.web_commands:app", "A small web page: status and dead letters.", "console"),
 )

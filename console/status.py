@@ -15,7 +15,7 @@ from relay.lease import LOCK_SPACE
 from relay.replicas import WAITING
 
 DELIVERY_STATES: Final = (
-    "queued", "claimed", "sending", "sent", "in_doubt", "dead", "suppressed", "expired", "cancelled",
+    "queued", "claimed", "sending", "sent", "in_doubt", "dead", "suppressed", "expired", "cancelled", "bounced",
 )  # fmt: skip
 # Above this the table is sampled: 64 MB are counted in about a tenth of a second.
 COUNTED_BYTES: Final = 64 * 1024 * 1024

@@ -155,7 +155,7 @@ def _consumer(settings: MailerSettings, stop: StopSignal, registry: CollectorReg
     database = Database(settings.database_url, name="outbox mailer consume")
 
     def secret() -> bytes:
-        return hashing_secret(settings, database.rows("installation")[0]["install_id"])
+        return hashing_secret(settings.mail_recipient_secret, database.rows("installation")[0]["install_id"])
 
     ledger = Ledger(database, mails=Library.load(settings.mail_templates), secret=secret)
     loop = ConsumerLoop(

@@ -12,11 +12,14 @@ SENDING --accept--> SENT
 SENDING --postpone--> QUEUED
 SENDING --give_up--> DEAD
 SENDING --lose_reply--> IN_DOUBT
+SENT --bounce--> BOUNCED
+IN_DOUBT --bounce--> BOUNCED
 IN_DOUBT --resend--> QUEUED
 IN_DOUBT --redrive--> QUEUED
 DEAD --redrive--> QUEUED
 SUPPRESSED --redrive--> QUEUED
 EXPIRED --redrive--> QUEUED
+BOUNCED --redrive--> QUEUED
 
 A claim that runs out is a `release` while nobody was contacted, and a `lose_reply` once somebody may have been. The
 statements in `sql/` make exactly these moves, and each that ends a claim names its token.
@@ -43,6 +46,7 @@ class State(StrEnum):
     SUPPRESSED = "suppressed"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    BOUNCED = "bounced"
 
 
 class Signal(StrEnum):
@@ -61,6 +65,7 @@ class Signal(StrEnum):
     SPEND = "spend"
     CANCEL = "cancel"
     REDRIVE = "redrive"
+    BOUNCE = "bounce"
 
 
 TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
@@ -78,16 +83,22 @@ TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
         Signal.GIVE_UP: State.DEAD,
         Signal.LOSE_REPLY: State.IN_DOUBT,
     },
-    State.SENT: {},
-    State.IN_DOUBT: {Signal.RESEND: State.QUEUED, Signal.REDRIVE: State.QUEUED},
+    State.SENT: {Signal.BOUNCE: State.BOUNCED},
+    # A message that comes back was accepted: the doubt is over.
+    State.IN_DOUBT: {
+        Signal.RESEND: State.QUEUED,
+        Signal.REDRIVE: State.QUEUED,
+        Signal.BOUNCE: State.BOUNCED,
+    },
     State.DEAD: {Signal.REDRIVE: State.QUEUED},
     State.SUPPRESSED: {Signal.REDRIVE: State.QUEUED},
     State.EXPIRED: {Signal.REDRIVE: State.QUEUED},
     State.CANCELLED: {},
+    State.BOUNCED: {Signal.REDRIVE: State.QUEUED},
 }
 TERMINAL = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
-# Nothing but an operator moves these on.
-SETTLED = TERMINAL | frozenset((State.DEAD, State.SUPPRESSED, State.EXPIRED))
+# Nothing but an operator, or the mail's own return, moves these on.
+SETTLED = frozenset((State.SENT, State.CANCELLED, State.DEAD, State.SUPPRESSED, State.EXPIRED, State.BOUNCED))
 
 
 @dataclass(frozen=True, slots=True)

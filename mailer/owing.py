@@ -103,6 +103,7 @@ def _columns(owed: Sequence[Owed]) -> dict[str, object]:
         "lanes": [one.mail.lane for one in owed],
         "priorities": [one.mail.priority for one in owed],
         "in_doubt_policies": [one.mail.in_doubt for one in owed],
+        "suppressible": [one.mail.suppressible for one in owed],
         "payloads": [one.event.payload_text for one in owed],
         "traceparents": [one.event.traceparent for one in owed],
         "expires_after": [one.mail.expires_after.total_seconds() for one in owed],

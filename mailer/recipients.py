@@ -3,7 +3,7 @@
 import hmac
 import unicodedata
 
-from mailer.settings import MailerSettings
+from pydantic import SecretStr
 
 
 def recipient_key(address: str, *, secret: bytes) -> bytes:
@@ -12,8 +12,8 @@ def recipient_key(address: str, *, secret: bytes) -> bytes:
     return hmac.digest(secret, normal.encode(), "sha256")
 
 
-def hashing_secret(settings: MailerSettings, install_id: object) -> bytes:
-    """Return what keys the hashes: the setting, or else what tells this installation from others."""
-    if settings.mail_recipient_secret is not None:
-        return settings.mail_recipient_secret.get_secret_value().encode()
+def hashing_secret(secret: SecretStr | None, install_id: object) -> bytes:
+    """Return what keys the hashes: OUTBOX_MAIL_RECIPIENT_SECRET, or else what tells this installation from others."""
+    if secret is not None:
+        return secret.get_secret_value().encode()
     return f"outbox/{install_id}".encode()

@@ -183,10 +183,12 @@ delivery = _table(
     _may("template_version", Text),
     _must("created_at", TIME, NOW),
     _may("finished_at", TIME),
+    _must("suppressible", Boolean, default=False),
     UniqueConstraint("event_id", "mail", "recipient_key"),
     CheckConstraint("in_doubt_policy in ('resend', 'hold')"),
     CheckConstraint(
-        "state in ('queued', 'claimed', 'sending', 'sent', 'in_doubt', 'dead', 'suppressed', 'expired', 'cancelled')"
+        "state in ('queued', 'claimed', 'sending', 'sent', 'in_doubt', 'dead', 'suppressed', 'expired', 'cancelled', "
+        "'bounced')"
     ),
     CheckConstraint("(state in ('claimed', 'sending')) = (claim_token is not null)"),
     CheckConstraint("(claim_token is null) = (claimed_until is null)"),
@@ -228,6 +230,7 @@ transport = _table(
     _may("retry_at", TIME),
     _may("probe_token", Uuid),
     _must("changed_at", TIME, NOW),
+    _may("free_at", TIME),
     CheckConstraint("breaker in ('closed', 'open', 'half_open')"),
     CheckConstraint("(breaker = 'open') <= (retry_at is not null)"),
 )
@@ -238,6 +241,9 @@ suppression = _table(
     _must("reason", Text),
     _may("delivery_id", BigInteger),
     _must("created_at", TIME, NOW),
+    _must("undeliverable", Boolean, default=True),
+    _may("unsubscribed_at", TIME),
+    CheckConstraint("undeliverable or unsubscribed_at is not null"),
 )
 
 permit = _table(

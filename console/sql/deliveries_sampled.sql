@@ -2,5 +2,5 @@
 -- Reads that share of the table and no index: for tables too large to count.
 select state, count(*) as count
 from outbox.delivery tablesample system (%(percent)s)
-where state in ('sent', 'dead', 'suppressed', 'expired', 'cancelled')
+where state in ('sent', 'dead', 'suppressed', 'expired', 'cancelled', 'bounced')
 group by state

@@ -1,11 +1,15 @@
 -- Claim what is due in a lane, most urgent first, each row under a token of its own; rows that others hold are skipped.
 -- What is over age, or goes to a suppressed recipient, settles instead: those rows come back without a token.
--- A redrive is an operator's decision to try all the same, so suppression binds the first cycle only.
+-- A redrive is an operator's decision to try all the same, so suppression binds the first cycle only; who unsubscribed gets
+-- what is not suppressible all the same.
 -- No row: nothing is due. Uses delivery_due_idx. Locks the rows it returns.
 with due as (
   select d.id,
          d.expires_at <= now() as over,
-         d.cycle = 1 and exists (select from outbox.suppression s where s.recipient_key = d.recipient_key) as suppressed
+         d.cycle = 1 and exists (
+           select from outbox.suppression s
+           where s.recipient_key = d.recipient_key and (s.undeliverable or d.suppressible)
+         ) as suppressed
   from outbox.delivery d
   where d.state = 'queued' and d.lane = %(lane)s and d.next_attempt_at <= now()
   order by d.priority, d.next_attempt_at, d.id

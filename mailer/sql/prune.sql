@@ -3,7 +3,7 @@
 with old as (
   select d.id from outbox.delivery d
   where d.finished_at < now() - make_interval(days => %(days)s)
-    and d.state in ('sent', 'dead', 'suppressed', 'expired', 'cancelled')
+    and d.state in ('sent', 'dead', 'suppressed', 'expired', 'cancelled', 'bounced')
     and not exists (select from outbox.dead_letter l where l.delivery_id = d.id)
   order by d.finished_at limit %(limit)s
   for update of d skip locked

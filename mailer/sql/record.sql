@@ -36,10 +36,14 @@ with verdict as (
 ), suppressed as (
   insert into outbox.suppression (recipient_key, reason, delivery_id)
   select distinct on (recipient_key) recipient_key, reason, id from closed where suppress order by recipient_key, id
-  on conflict (recipient_key) do nothing
+  on conflict (recipient_key) do update set undeliverable = true, reason = excluded.reason, delivery_id = excluded.delivery_id
+    where not suppression.undeliverable
 ), welcome as (
-  -- An operator's redrive went through: the recipient exists after all.
+  -- An operator's redrive went through: the recipient exists after all. What it unsubscribed from, it did.
   delete from outbox.suppression s using closed c
-  where c.state = 'sent' and c.cycle > 1 and s.recipient_key = c.recipient_key
+  where c.state = 'sent' and c.cycle > 1 and s.recipient_key = c.recipient_key and s.unsubscribed_at is null
+), exists_after_all as (
+  update outbox.suppression s set undeliverable = false, reason = 'unsubscribed' from closed c
+  where c.state = 'sent' and c.cycle > 1 and s.recipient_key = c.recipient_key and s.unsubscribed_at is not null
 )
 select id from closed

@@ -3,7 +3,7 @@
 with old as (
   select d.id from outbox.delivery d
   where d.finished_at < now() - make_interval(days => %(days)s) and d.recipient is not null
-    and d.state in ('sent', 'dead', 'suppressed', 'expired', 'cancelled')
+    and d.state in ('sent', 'dead', 'suppressed', 'expired', 'cancelled', 'bounced')
     and not exists (select from outbox.dead_letter l
                     where l.stage = 'deliver' and l.delivery_id = d.id and l.cycle = d.cycle and l.resolved_at is null)
   order by d.finished_at limit %(limit)s

@@ -179,6 +179,41 @@ def test_a_suppressed_recipient_gets_nothing_more_until_an_operator_redrives(
     assert query("select 1 from outbox.suppression") == []
 
 
+def test_who_unsubscribed_gets_what_is_not_suppressible_all_the_same(store: Store, owe: Owe, query: Query) -> None:
+    query(
+        "insert into outbox.suppression (recipient_key, reason, undeliverable, unsubscribed_at)"
+        " values ('ada', 'unsubscribed', false, now())"
+    )
+    news, password = owe(recipient_key=b"ada", suppressible=True), owe(recipient_key=b"ada")
+
+    claims = claim(store)
+
+    assert [one.id for one in claims] == [password]
+    assert column(query, news, "state") == ("suppressed",)
+
+
+def test_who_unsubscribed_stays_so_over_a_hard_bounce_and_a_redrive_that_arrives(
+    store: Store, owe: Owe, query: Query
+) -> None:
+    query(
+        "insert into outbox.suppression (recipient_key, reason, undeliverable, unsubscribed_at)"
+        " values ('ada', 'unsubscribed', false, now())"
+    )
+    owe(recipient_key=b"ada")
+    [first] = claim(store)
+    intend(store, first)
+    store.record([Outcome(first, Dead("recipient_refused", "no such user", suppress=True), (TRY,))], [], [])
+    held = "select reason, undeliverable from outbox.suppression"
+    assert query(held) == [{"reason": "recipient_refused", "undeliverable": True}]
+
+    owe(recipient_key=b"ada", cycle=2)
+    [again] = claim(store)
+    intend(store, again)
+    store.record([Outcome(again, Sent())], [], [])
+
+    assert query(held) == [{"reason": "unsubscribed", "undeliverable": False}]
+
+
 @pytest.mark.parametrize(("attempt", "seen"), [(0, ("expired", "expired")), (3, ("dead", "age_spent"))])
 def test_what_is_over_age_is_not_sent_and_an_operator_can_see_it(
     store: Store, owe: Owe, query: Query, attempt: int, seen: tuple[str, str]

@@ -54,7 +54,7 @@ def test_the_parameters_of_emit_and_schedule(transaction: psycopg.Connection) ->
         ("dead_letter", "stage", "publish consume deliver"),
         ("dead_letter", "resolution", "redriven discarded"),
         ("attempt", "outcome", "accepted transient permanent in_doubt"),
-        ("delivery", "state", "queued claimed sending sent in_doubt dead suppressed expired cancelled"),
+        ("delivery", "state", "queued claimed sending sent in_doubt dead suppressed expired cancelled bounced"),
     ],
 )
 def test_the_words_of_a_column(transaction: psycopg.Connection, table: str, column: str, words: str) -> None:
