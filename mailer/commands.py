@@ -22,6 +22,7 @@ from mailer.telemetry import ConsumerMetrics, SweeperMetrics, logger
 from runtime import logs
 from runtime.connecting import check_kafka
 from runtime.endpoint import Endpoint
+from runtime.errors import SettingsError
 from runtime.schema_version import require_schema
 from runtime.stopping import StopSignal
 
@@ -56,6 +57,30 @@ def work(context: typer.Context) -> None:
 
     name = f"outbox-{os.getpid()}@%h"
     celery.worker_main(["--quiet", "worker", "--loglevel", "WARNING", "--hostname", name])
+
+
+@app.command()
+def listen(context: typer.Context) -> None:
+    """Hear clicks on List-Unsubscribe and providers' webhooks, until stopped. Put TLS in front.
+
+    Serves /unsubscribe/…, /hooks/resend, /hooks/postmark, /hooks/ses and /livez on OUTBOX_MAILER_LISTEN_HOST and _PORT.
+    """
+    settings = _begin(context.obj)
+    _check_database(settings)
+    from mailer.listening import listening  # noqa: PLC0415 - a web server, which no other process needs
+    from runtime.serving import serve  # noqa: PLC0415
+
+    heard = listening(settings)
+    if heard.unsubscribing is None and not heard.hooks:
+        error = SettingsError(("nothing to listen for: no OUTBOX_MAIL_UNSUBSCRIBE_… and no OUTBOX_MAIL_HOOK_… is set",))
+        raise error
+    serve(
+        heard.application(),
+        host=settings.mailer_listen_host,
+        port=settings.mailer_listen_port,
+        settings="OUTBOX_MAILER_LISTEN_HOST and OUTBOX_MAILER_LISTEN_PORT",
+        started=lambda url: logger().info("mailer.endpoint.opened", url=url, hooks=sorted(heard.hooks)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ SENDING --postpone--> QUEUED
 SENDING --give_up--> DEAD
 SENDING --lose_reply--> IN_DOUBT
 SENT --bounce--> BOUNCED
-IN_DOUBT --bounce--> BOUNCED
 IN_DOUBT --resend--> QUEUED
 IN_DOUBT --redrive--> QUEUED
 DEAD --redrive--> QUEUED
@@ -84,12 +83,7 @@ TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
         Signal.LOSE_REPLY: State.IN_DOUBT,
     },
     State.SENT: {Signal.BOUNCE: State.BOUNCED},
-    # A message that comes back was accepted: the doubt is over.
-    State.IN_DOUBT: {
-        Signal.RESEND: State.QUEUED,
-        Signal.REDRIVE: State.QUEUED,
-        Signal.BOUNCE: State.BOUNCED,
-    },
+    State.IN_DOUBT: {Signal.RESEND: State.QUEUED, Signal.REDRIVE: State.QUEUED},
     State.DEAD: {Signal.REDRIVE: State.QUEUED},
     State.SUPPRESSED: {Signal.REDRIVE: State.QUEUED},
     State.EXPIRED: {Signal.REDRIVE: State.QUEUED},

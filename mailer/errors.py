@@ -87,3 +87,15 @@ class TransportDsnError(MailerError, ValueError):
     def __str__(self) -> str:
         """Return the masked DSN, and what is wrong with it."""
         return f"mail transport {self.dsn!r}: {self.problem}"
+
+
+@dataclass(eq=False)
+class MailboxError(MailerError):
+    """A mailbox cannot be read; *mailbox* shows no password."""
+
+    mailbox: str
+    problem: str
+
+    def __str__(self) -> str:
+        """Return which mailbox, and what is wrong."""
+        return f"mailbox {self.mailbox}: {self.problem}"

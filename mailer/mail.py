@@ -66,6 +66,9 @@ def mail_from_toml(name: str, table: Mapping[str, object], *, version: str) -> M
         suppressible=keys.flag("suppressible"),
         version=version,
     )
+    if mail.suppressible and lane == SECURITY_LANE:
+        # Nobody unsubscribes from what keeps an account safe.
+        raise keys.wrong("suppressible", f"false in the lane {SECURITY_LANE!r}", got=True)
     keys.refuse_unknown()
     return mail
 

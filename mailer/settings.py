@@ -10,6 +10,7 @@ from mailer.broker_urls import checked_broker
 from mailer.compose import check_address, parse_mailbox
 from mailer.errors import AddressRefusedError, HeaderRefusedError, TransportDsnError
 from mailer.transports import open_transport
+from mailer.unsubscribing import Unsubscribing
 from runtime.secrets import SecretUrl
 from runtime.settings import ProcessSettings
 
@@ -27,6 +28,12 @@ def _checked_redirect(address: str | None) -> str | None:
         return None if address is None else check_address(address)
     except AddressRefusedError as error:
         raise ValueError(f"expected an address: {error}") from None
+
+
+def _checked_https(url: str | None) -> str | None:
+    if url is not None and not re.fullmatch(r"https://[^\s/?#@]+(?:/[^\s?#]*)?", url):
+        raise ValueError("expected https://host, or https://host/path")
+    return url
 
 
 def _checked_transport(dsn: SecretUrl) -> SecretUrl:
@@ -66,6 +73,28 @@ class MailerSettings(ProcessSettings):
     mail_redirect_all_to: Annotated[str | None, AfterValidator(_checked_redirect)] = Field(
         None,
         description="For staging: all mail goes to this address, whatever its recipient, whom its headers still name.",
+    )
+    mail_unsubscribe_url: Annotated[str | None, AfterValidator(_checked_https)] = Field(
+        None,
+        description="Where `outbox mailer listen` is reached from outside, as `https://mail.example.com`: suppressible "
+        "mails then have a one-click List-Unsubscribe.",
+    )
+    mail_unsubscribe_secret: SecretStr | None = Field(
+        None,
+        description="Signs the links of List-Unsubscribe. Several, by blanks: the first signs, the others still hold.",
+    )
+    mail_hook_resend_secret: SecretStr | None = Field(
+        None, description="Signs Resend's webhooks (`whsec_…`); its hook is `/hooks/resend` of `outbox mailer listen`."
+    )
+    mail_hook_postmark_login: SecretStr | None = Field(
+        None, description="`user:password` in the URL of Postmark's webhooks; its hook is `/hooks/postmark`."
+    )
+    mail_hook_ses_topic: str | None = Field(
+        None, description="ARN of the SNS topic with SES's notifications; its hook is `/hooks/ses`."
+    )
+    mailer_listen_host: str = Field("127.0.0.1", description="Address of `outbox mailer listen`.")
+    mailer_listen_port: int = Field(
+        8027, ge=0, le=65535, description="Port of `outbox mailer listen`; 0 takes a free one."
     )
     mail_templates: Path | None = Field(
         None, description="Folder with one folder a mail; the shipped mails when not given."
@@ -135,6 +164,18 @@ class MailerSettings(ProcessSettings):
                 f"OUTBOX_MAIL_BACKOFF_CAP_SECONDS ({self.mail_backoff_cap_seconds:g})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _unsubscribing_whole(self) -> Self:
+        if (self.mail_unsubscribe_url is None) != (self.mail_unsubscribe_secret is None):
+            raise ValueError("expected both OUTBOX_MAIL_UNSUBSCRIBE_URL and OUTBOX_MAIL_UNSUBSCRIBE_SECRET, or neither")
+        return self
+
+    def unsubscribing(self) -> Unsubscribing | None:
+        """Return what signs and reads links of List-Unsubscribe; nothing where there are none."""
+        if self.mail_unsubscribe_url is None or self.mail_unsubscribe_secret is None:
+            return None
+        return Unsubscribing(self.mail_unsubscribe_url, self.mail_unsubscribe_secret)
 
     @property
     def broker(self) -> str:

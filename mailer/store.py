@@ -32,6 +32,7 @@ class Claim:
     aggregate_id: str
     mail: str
     recipient: str = field(repr=False)
+    recipient_key: bytes = field(repr=False)
     locale: str | None
     payload: object = field(repr=False)
     attempt: int
@@ -53,7 +54,7 @@ class Claim:
 
 _PLAIN_COLUMNS = (
     *("id", "message_uuid", "event_id", "event_type", "aggregate_type", "aggregate_id"),
-    *("mail", "recipient", "locale", "attempt", "pinned_transport", "content", "claimed_at"),
+    *("mail", "recipient", "recipient_key", "locale", "attempt", "pinned_transport", "content", "claimed_at"),
 )
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from mailer.backoff import Backoff
 from mailer.compose import compose, parse_mailbox
 from mailer.database import DATABASE_AWAY, Database
 from mailer.errors import MailFolderError, UnsendableMailError
+from mailer.mail import Mail
 from mailer.permits import Permits, Publish
 from mailer.rendering import Library
 from mailer.reply import OutgoingMessage
@@ -22,6 +24,7 @@ from mailer.store import BreakerRule, Claim, Store
 from mailer.tasks import Means, Pace, drain
 from mailer.telemetry import logger
 from mailer.transports import Transport, open_transport, orders_of
+from mailer.unsubscribing import Unsubscribing
 
 # However long a transport has been away, it is tried again this often.
 _LONGEST_BREAKER_PAUSE = timedelta(minutes=10)
@@ -34,6 +37,7 @@ class LibraryComposer:
     library: Library
     sender: str
     redirect_to: str | None = None
+    unsubscribing: Unsubscribing | None = None
 
     def content(self, claim: Claim) -> tuple[bytes, str]:
         """Return the message's bytes and the version of its templates; raise UnsendableMailError if there are none."""
@@ -48,6 +52,7 @@ class LibraryComposer:
                 sender=self.sender,
                 recipient=claim.recipient,
                 date=claim.claimed_at,
+                extra_headers=self._unsubscribe(mail, claim),
             )
         except MailFolderError as error:
             raise UnsendableMailError(str(error)) from error
@@ -66,6 +71,11 @@ class LibraryComposer:
             again=claim.pinned_transport is not None,
             at=claim.claimed_at,
         )
+
+    def _unsubscribe(self, mail: Mail, claim: Claim) -> Mapping[str, str]:
+        if self.unsubscribing is None or not mail.suppressible:
+            return {}
+        return self.unsubscribing.headers(claim.recipient_key)
 
     def _message_id(self, claim: Claim) -> str:
         domain = parse_mailbox(self.sender).address.rpartition("@")[2]
@@ -107,7 +117,9 @@ class WorkerProcess:
         self._permits = Permits(self._database, publish, cap=settings.mailer_permits, claim=settings.mailer_claim)
         self._means = Means(
             store=Store(self._database, worker=_worker_name(), lease=lease, rule=breaker_rule(settings)),
-            composer=LibraryComposer(library, settings.mail_from, settings.mail_redirect_all_to),
+            composer=LibraryComposer(
+                library, settings.mail_from, settings.mail_redirect_all_to, settings.unsubscribing()
+            ),
             transports={plain.name: plain for plain in self._transports},
             orders=tuple(tuple(plain.name for plain in order) for order in orders_of(transport)),
             executor=self._executor,

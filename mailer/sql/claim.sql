@@ -37,7 +37,8 @@ with due as (
   from claimed where state in ('dead', 'expired')
   on conflict (delivery_id, cycle) where stage = 'deliver' do nothing
 )
-select id, state, claim_token, message_uuid, event_id, event_type, aggregate_type, aggregate_id, mail, recipient, locale,
+select id, state, claim_token, message_uuid, event_id, event_type, aggregate_type, aggregate_id, mail, recipient,
+       recipient_key, locale,
        payload::text as payload, attempt, in_doubt_policy, resent, pinned_transport, content, now() as claimed_at,
        extract(epoch from expires_at - now())::float8 as left_seconds
 from claimed

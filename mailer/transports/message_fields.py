@@ -24,8 +24,12 @@ class UnsayableMessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MessageFields:
-    """What a provider's request is made of. *headers* are those without a field of their own, Message-ID included."""
+    """What a provider's request is made of. *headers* are those without a field of their own, Message-ID included.
 
+    *delivery* tells the message from all others, for webhooks.
+    """
+
+    delivery: str
     sender: str
     subject: str = field(repr=False)
     text: str | None = field(repr=False)
@@ -46,6 +50,7 @@ def message_fields(message: OutgoingMessage) -> MessageFields:
     headers = tuple((name, _shown(value)) for name, value in parsed.items() if name.lower() not in _OWN_FIELD)
     reply_to = parsed["Reply-To"]
     return MessageFields(
+        delivery_name(message),
         # As it stands: a display name stays quoted or encoded, which is what providers document.
         sender=_unfolded(parsed["From"]),
         subject=_shown(parsed["Subject"] or ""),
@@ -54,6 +59,11 @@ def message_fields(message: OutgoingMessage) -> MessageFields:
         reply_to=None if reply_to is None else _unfolded(reply_to),
         headers=headers,
     )
+
+
+def delivery_name(message: OutgoingMessage) -> str:
+    """Return what is left of the @ in the Message-ID: the delivery's UUID."""
+    return message.message_id.strip("<>").partition("@")[0]
 
 
 def _leaves(message: Message) -> Iterator[Message]:

@@ -80,6 +80,8 @@ class PostmarkTransport:
             "To": recipient,
             "Subject": fields.subject,
             "MessageStream": self._stream,
+            # Its webhooks bring it back.
+            "Metadata": {"delivery": fields.delivery},
             "Headers": [
                 *({"Name": name, "Value": value} for name, value in fields.headers),
                 {"Name": "X-PM-KeepID", "Value": "true"},

@@ -103,6 +103,8 @@ def _request(fields: MessageFields, recipient: str) -> dict[str, object]:
         "to": [recipient],
         "subject": fields.subject,
         "headers": dict(fields.headers),
+        # Its webhooks bring it back.
+        "tags": [{"name": "delivery", "value": fields.delivery}],
         **{name: value for name, value in optional.items() if value is not None},
     }
 

@@ -27,6 +27,7 @@ from botocore.session import Session
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.transports.dsn import Dsn
 from mailer.transports.http_api import BY_STATUS, HTTP_OPTIONS, Equivalent, endpoint_of
+from mailer.transports.message_fields import delivery_name
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z0-9]+)+-\d")
 _OPTIONS = ("region", "configuration_set", "session_token")
@@ -112,6 +113,8 @@ class SesTransport:
             "FromEmailAddress": message.sender,
             "Destination": {"ToAddresses": [message.recipient]},
             "Content": {"Raw": {"Data": message.content}},
+            # Its notifications bring it back; our Message-ID does not survive.
+            "EmailTags": [{"Name": "delivery", "Value": delivery_name(message)}],
         }
         if self._configuration_set:
             request["ConfigurationSetName"] = self._configuration_set

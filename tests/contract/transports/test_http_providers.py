@@ -75,6 +75,7 @@ def test_resend_is_asked_as_its_documentation_says() -> None:
         "text": "Hallo\nWelt\n",
         "html": "<p>Hallo Wörld</p>",
         "reply_to": "help@example.org",
+        "tags": [{"name": "delivery", "value": "5b1d8cc0-1111-4222-8333-444455556666"}],
         "headers": {
             "Message-ID": ID,
             "Auto-Submitted": "auto-generated",
@@ -100,6 +101,7 @@ def test_postmark_is_asked_as_its_documentation_says() -> None:
         "HtmlBody": "<p>Hallo Wörld</p>",
         "ReplyTo": "help@example.org",
         "MessageStream": "outbound",
+        "Metadata": {"delivery": "5b1d8cc0-1111-4222-8333-444455556666"},
         "TrackOpens": False,
         "TrackLinks": "None",
     }
@@ -113,6 +115,7 @@ def test_ses_gets_the_message_as_it_was_composed_and_the_signature_is_right() ->
     body = request.json
     assert base64.b64decode(body["Content"]["Raw"]["Data"]) == message().content
     assert body["FromEmailAddress"] == "no-reply@example.org"
+    assert body["EmailTags"] == [{"Name": "delivery", "Value": "5b1d8cc0-1111-4222-8333-444455556666"}]
     assert body["Destination"] == {"ToAddresses": [RECIPIENT]}
     scope, given = _signed(request)
     assert scope.endswith("/eu-central-1/ses/aws4_request")

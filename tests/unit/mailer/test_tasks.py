@@ -34,6 +34,7 @@ def a_claim(number: int, **more: Any) -> Claim:
         "aggregate_id": "42",
         "mail": "account_locked",
         "recipient": f"u{number}@example.com",
+        "recipient_key": b"key",
         "locale": "en",
         "payload": {},
         "attempt": 0,

@@ -1,0 +1,133 @@
+"""What comes back of a mail that a server had accepted: a delivery status notification (RFC 3464), read without trust.
+
+A notification is believed because it names our Message-ID, which nobody can guess: whoever forges one has had the mail.
+What is no notification, or names no message of ours, is said to be none, and is left to a person.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import Message
+from uuid import UUID
+
+from mailer.classify import Kind, judge_reply
+from mailer.reply import Phase, Reply, refused
+
+_OURS = re.compile(r"<([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})@[^<>\s]+>", re.IGNORECASE)
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_CODE = re.compile(r"(?:^|[\s;])([45]\d\d)(?=[\s-])")
+_FAILED = "failed"
+_MOST_PARTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """One message of ours that did not arrive. *reply* is what the far side said, judged like any refusal."""
+
+    message_uuid: UUID
+    reply: Reply
+
+    @property
+    def undeliverable(self) -> bool:
+        """Return whether nothing will ever reach the recipient (a hard bounce)."""
+        return judge_reply(self.reply).meaning.suppresses
+
+    @property
+    def outcome(self) -> str:
+        """Return what the attempt's row says: a refusal for good, or one that was retried until it was over."""
+        return "transient" if judge_reply(self.reply).meaning.kind is Kind.TRANSIENT else "permanent"
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """A server is still trying: nothing to record."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotABounce:
+    """Why a message says nothing of ours."""
+
+    why: str
+
+
+def read_notification(content: bytes) -> Bounce | Delayed | NotABounce:
+    """Return what the message in *content* says of a mail of ours; never raises, whatever the bytes are."""
+    message = message_from_bytes(content, policy=policy.compat32)
+    status = next((part for part in _parts(message) if part.get_content_type() == "message/delivery-status"), None)
+    if status is None:
+        return NotABounce("it is no delivery status notification")
+    message_uuid = _message_uuid(message)
+    if message_uuid is None:
+        return NotABounce("it names no message of ours")
+    blocks = [block for block in _blocks(status) if "Action" in block]
+    failed = next((block for block in blocks if _word(block, "Action") == _FAILED), None)
+    if failed is None:
+        delayed = any(_word(block, "Action") == "delayed" for block in blocks)
+        return Delayed() if delayed else NotABounce("it says of no recipient that delivery failed")
+    return Bounce(message_uuid, _reply(failed))
+
+
+def bounced(
+    message_uuid: UUID, *, reporter: str, enhanced: str | None, code: int | None, text: str, recipient: str = ""
+) -> Bounce:
+    """Return the bounce that somebody else than a mail server tells of (a provider's webhook)."""
+    said = f"{enhanced} {text}" if enhanced else text
+    return Bounce(message_uuid, refused(reporter, Phase.RCPT, code=code, text=said, recipient=recipient))
+
+
+def _reply(block: Message) -> Reply:
+    """Return what the far server said, as if it had said it to us at RCPT."""
+    diagnostic = str(block.get("Diagnostic-Code", ""))
+    status = _STATUS.search(str(block.get("Status", "")))
+    enhanced = status[0] if status else None
+    code = _CODE.search(diagnostic)
+    basic = int(code[1]) if code else int(enhanced[0]) * 100 + 50 if enhanced else None
+    # "smtp; 550 5.1.1 <ada@example.com>: no such user": the words, without the codes that have columns of their own.
+    words = _STATUS.sub("", diagnostic.partition(";")[2][:400]).replace(code[1] if code else "\0", "", 1).strip()
+    text = f"{enhanced} {words}" if enhanced else words
+    return refused("notification", Phase.RCPT, code=basic, text=text, recipient=_recipient(block))
+
+
+def _recipient(block: Message) -> str:
+    field = str(block.get("Original-Recipient") or block.get("Final-Recipient") or "")
+    return field.partition(";")[2].strip()
+
+
+def _message_uuid(message: Message) -> UUID | None:
+    """Return the delivery that *message* returns: by the message that it returns, or that it answers."""
+    for part in _parts(message):
+        kind = part.get_content_type()
+        if kind in ("message/rfc822", "message/rfc822-headers", "text/rfc822-headers"):
+            for text in (str(_headers_of(part).get("Message-ID", "")),):
+                if match := _OURS.search(text):
+                    return UUID(match[1])
+    answered = f"{message.get('In-Reply-To', '')} {message.get('References', '')}"
+    match = _OURS.search(answered)
+    return UUID(match[1]) if match else None
+
+
+def _headers_of(part: Message) -> Message:
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        inner = payload[0] if payload else part
+        return inner if isinstance(inner, Message) else part
+    content = part.get_payload(decode=True)
+    return message_from_bytes(content if isinstance(content, bytes) else b"", policy=policy.compat32)
+
+
+def _blocks(status: Message) -> list[Message]:
+    """Return the groups of fields of a `message/delivery-status`: the parser makes a message of each."""
+    payload = status.get_payload()
+    return [block for block in payload if isinstance(block, Message)] if isinstance(payload, list) else []
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    for number, part in enumerate(message.walk()):
+        if number == _MOST_PARTS:
+            return
+        yield part
+
+
+def _word(block: Message, name: str) -> str:
+    return str(block.get(name, "")).strip().lower()
