@@ -12,6 +12,7 @@ from mailer.database import Database
 from mailer.listening import record_bounce
 from mailer.mail_commands import app
 from mailer.mailboxes import Arrived, Mailbox, open_mailbox
+from runtime import logs
 from runtime.errors import SettingsError
 from runtime.schema_version import require_schema
 from runtime.settings import DatabaseSettings
@@ -48,6 +49,7 @@ def bounces(
     if source is None:
         raise SettingsError(("expected SOURCE, or OUTBOX_MAIL_BOUNCES, to say where notifications arrive",))
     settings = DatabaseSettings.load(context.obj)
+    logs.configure(log_format=settings.log_format, log_level=settings.log_level)
     database = Database(settings.database_url, name="outbox mail bounces")
     with open_mailbox(source, ca_file=ca_file) as mailbox, contextlib.closing(database):
         require_schema(database.connection())
@@ -61,13 +63,13 @@ def bounces(
 def _read(arrived: Arrived, mailbox: Mailbox, database: Database, *, dry_run: bool) -> str:
     """Return what became of one message; it is put aside only once what it says is committed."""
     found = read_notification(arrived.content)
-    outcome = "delayed"
-    match found:
-        case Bounce() as bounce:
-            outcome = "bounced" if dry_run or record_bounce(database, bounce) else "known already"
-        case NotABounce(why):
-            outcome = "not understood"
-            typer.echo(f"{arrived.name}: {why}", err=True)
+    if isinstance(found, NotABounce):
+        outcome = "not understood"
+        typer.echo(f"{arrived.name}: {found.why}", err=True)
+    elif isinstance(found, Bounce):
+        outcome = "bounced" if dry_run or record_bounce(database, found) else "known already"
+    else:
+        outcome = "delayed"
     if not dry_run:
         mailbox.put_aside(arrived, understood=outcome != "not understood")
     return outcome
