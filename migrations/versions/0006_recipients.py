@@ -1,6 +1,6 @@
 """Let recipients unsubscribe, be erased and be known to bounce; share a transport's rate between workers.
 
-Why: the mailer must be able to say of each message what became of it, after a server accepted it too. Locks: `delivery`,
+Why: the mailer must be able to say of each message what became of it, after a server took it, too. Locks: `delivery`,
 `suppression` and `transport`, each for as long as adding a column takes; the check of `delivery` is validated without
 stopping writes. Phase: expand.
 """

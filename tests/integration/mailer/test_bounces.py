@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import structlog
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
@@ -143,9 +144,10 @@ def mailer_database(connect: Callable[[], Database]) -> Database:
 
 
 @pytest.fixture
-def outbox(database: str, capsys: pytest.CaptureFixture[str]) -> Operator:
-    """The command, as the mailer's role."""
-    return Operator(f"{database}?options=-c%20role%3Doutbox_mailer", capsys)
+def outbox(database: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Operator]:
+    """The command, as the mailer's role; its log goes to a stream that ends with the test."""
+    yield Operator(f"{database}?options=-c%20role%3Doutbox_mailer", capsys)
+    structlog.reset_defaults()
 
 
 @pytest.fixture
