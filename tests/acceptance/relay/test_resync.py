@@ -15,6 +15,11 @@ from confluent_kafka import Producer
 from psycopg import sql
 
 from devstack import providers
+from relay.lease import LOCK_SPACE
+from relay.resync.deciding import Choice, Identity
+from relay.resync.errors import ChangedMeanwhileError
+from relay.resync.running import Request, execute, look
+from relay.resync.writing import Plan
 from tests.acceptance.conftest import Insert
 from tests.support.checker import check, read_committed
 from tests.support.operators import Operator, Outcome
@@ -83,7 +88,7 @@ def stopped(database: str, kafka: providers.Kafka, relays: Relays, insert: Inser
         ("topics", {1: 8}),
         pytest.param("postgres", {1: 5, 2: 3}, marks=pytest.mark.chaos),
         ("beginning", {1: 3, 2: 5}),
-        ("now", {1: 5}),
+        pytest.param("now", {1: 5}, marks=pytest.mark.chaos),
     ],
 )
 def test_each_choice_publishes_what_it_said_it_would(choice: str, times: dict[int, int], stopped: Stopped) -> None:
@@ -220,6 +225,7 @@ def test_each_stop_is_resolved_by_the_command_that_it_names(stopped: Stopped) ->
     assert len(check(stopped.database, stopped.bootstrap).published) == 8 + 1 + len(CHANGES)
 
 
+@pytest.mark.chaos
 def test_a_record_that_no_relay_wrote_is_gone_past(stopped: Stopped) -> None:
     topics = TopicAdmin(stopped.bootstrap)
     topics.create(stopped.progress_topic, partitions=1, config={"cleanup.policy": "compact"})
@@ -231,6 +237,69 @@ def test_a_record_that_no_relay_wrote_is_gone_past(stopped: Stopped) -> None:
     resolved(stopped, "holds a record that no relay wrote")
 
     assert len(check(stopped.database, stopped.bootstrap).published) == 10
+
+
+def test_what_was_shown_is_not_carried_out_on_a_shard_that_is_held_or_has_moved_on(stopped: Stopped) -> None:
+    env = {"OUTBOX_DATABASE_URL": stopped.database, "OUTBOX_KAFKA_BOOTSTRAP": stopped.bootstrap}
+    request = Request((0,), Choice.TOPICS, Identity.AS_IT_IS, None)
+    plan = look(env, request)[0].plan(Choice.TOPICS, "a test")
+    assert isinstance(plan, Plan)
+    done: list[Plan] = []
+
+    with psycopg.connect(stopped.database) as connection:
+        connection.execute("select pg_advisory_lock(%s, 0)", [LOCK_SPACE])
+        held = stopped.resync("0", "--from", "topics", *AGREED)
+    execute(env, [plan], done=done.append)
+
+    assert (held.code, "expected nobody to hold the lease on shard 0" in held.err) == (1, True)
+    assert done == [plan]
+    with pytest.raises(ChangedMeanwhileError, match="there is another progress record"):
+        execute(env, [plan], done=done.append)
+    stopped.relays.drain()
+    assert len(check(stopped.database, stopped.bootstrap).published) == 8
+
+
+def test_a_position_within_a_window_goes_on_within_it(stopped: Stopped) -> None:
+    assert stopped.resync("--all", "--from", "topics", *AGREED).code == 0
+    stopped.relays.start("drain", crash_at="relay.page.committed", settings={"relay_page_rows": 1}).wait()
+    producer = Producer({"bootstrap.servers": stopped.bootstrap})
+    producer.produce(stopped.progress_topic, b"hello", b"key", partition=0)
+    producer.flush(10)
+
+    resolved(stopped, "holds a record that no relay wrote")
+
+    former = stopped.value("select detail->'former'->>'last_id' from outbox.audit order by id desc limit 1")
+    assert stopped.value("select detail->'position'->>'last_id' from outbox.audit order by id desc limit 1") == former
+    assert int(former) > 0
+    assert len(check(stopped.database, stopped.bootstrap).published) == 9
+
+
+@pytest.mark.chaos
+def test_the_last_record_is_trusted_where_only_rows_of_windows_were_lost(stopped: Stopped) -> None:
+    assert stopped.resync("0", "--from", "topics", *AGREED).code == 0
+    stopped.relays.drain()
+    with psycopg.connect(stopped.database) as connection:
+        connection.execute("delete from outbox.batch")
+    assert stopped.relays.start("drain").wait() == 3
+
+    done = stopped.resync("0", "--from", "kafka", *AGREED)
+    stopped.relays.drain()
+
+    assert done.code == 0, done.err
+    assert len(check(stopped.database, stopped.bootstrap).published) == 8
+
+
+@pytest.mark.chaos
+def test_from_the_beginning_comes_again_what_was_left_out_before(stopped: Stopped) -> None:
+    assert stopped.resync("0", "--from", "topics", *AGREED).code == 0
+    stopped.relays.drain()
+    shown = json.loads(stopped.resync("0", "--json").out)[0]
+
+    assert stopped.resync("0", "--from", "beginning", *AGREED).code == 0
+    stopped.relays.drain()
+
+    assert (shown["choices"]["beginning"]["twice"]["count"], shown["left_out_before"]) == (5, 3)
+    assert stopped.published() == {2: 8}
 
 
 def test_another_cluster_is_accepted_only_by_saying_what_became_of_the_former(stopped: Stopped) -> None:
