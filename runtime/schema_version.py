@@ -12,7 +12,7 @@ from psycopg.rows import scalar_row
 from outbox.statements import load
 from runtime.errors import ProcessError
 
-REQUIRED_REVISION = "0006"  # a test compares it with the newest migration
+REQUIRED_REVISION = "0007"  # a test compares it with the newest migration
 
 
 @dataclass(eq=False)

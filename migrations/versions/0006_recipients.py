@@ -1,8 +1,7 @@
 """Let recipients unsubscribe, be erased and be known to bounce; share a transport's rate between workers.
 
 Why: the mailer must be able to say of each message what became of it, after a server took it, too. Locks: `delivery`,
-`suppression` and `transport`, each for as long as adding a column takes; the check of `delivery` is validated without
-stopping writes. Phase: expand.
+`suppression` and `transport`, each for as long as adding a column takes; 0007 validates the checks. Phase: expand.
 """
 
 from console.migration_files import run

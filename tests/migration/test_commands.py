@@ -32,10 +32,10 @@ def test_status_fails_until_up_has_run(outbox: Outbox, empty_database: str) -> N
     again = outbox(empty_database, "up")
     after = outbox(empty_database, "status", "--json")
 
-    assert before == (1, "current  none\nhead     0006\npending  0001, 0002, 0003, 0004, 0005, 0006\n", "")
-    assert up == (0, "applied 0001, 0002, 0003, 0004, 0005, 0006\n", "")
+    assert before == (1, "current  none\nhead     0007\npending  0001, 0002, 0003, 0004, 0005, 0006, 0007\n", "")
+    assert up == (0, "applied 0001, 0002, 0003, 0004, 0005, 0006, 0007\n", "")
     assert again == (0, "nothing to do\n", "")
-    assert (after[0], json.loads(after[1])) == (0, {"current": "0006", "head": "0006", "pending": [], "ahead": False})
+    assert (after[0], json.loads(after[1])) == (0, {"current": "0007", "head": "0007", "pending": [], "ahead": False})
 
 
 def test_sql_and_grants_need_no_database(outbox: Outbox) -> None:
@@ -61,7 +61,7 @@ def test_down_names_what_it_would_drop_and_does_nothing(outbox: Outbox, database
     code, _, said = outbox(database, "down")
 
     assert code == 2
-    assert "this would drop schema outbox, at revision 0006: alembic_version (about" in said
+    assert "this would drop schema outbox, at revision 0007: alembic_version (about" in said
     assert "fix: add --yes" in said
     assert state(database).pending == ()
 

@@ -60,7 +60,7 @@ def test_psql_runs_offline_sql(database: str, empty_database: str, postgres: Pos
 
 
 def test_an_unknown_revision_is_refused() -> None:
-    with pytest.raises(UnknownRevisionError, match="expected a revision up to 0006, got '77'"):
+    with pytest.raises(UnknownRevisionError, match="expected a revision up to 0007, got '77'"):
         offline_sql(start="77")
 
 

@@ -34,7 +34,7 @@ def test_an_empty_database_lacks_every_migration_and_then_none(empty_database: s
 
     applied = upgrade(empty_database)
 
-    assert missing == applied == ("0001", "0002", "0003", "0004", "0005", "0006")
+    assert missing == applied == ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
     assert pending(empty_database) == ()
 
 
@@ -93,7 +93,7 @@ def test_two_runs_at_once_are_one(empty_database: str) -> None:
 
         applied = sorted(run.result(timeout=60) for run in runs)
 
-    assert applied == [(), ("0001", "0002", "0003", "0004", "0005", "0006")]
+    assert applied == [(), ("0001", "0002", "0003", "0004", "0005", "0006", "0007")]
 
 
 def test_a_run_waits_for_another_that_holds_the_lock(empty_database: str) -> None:
@@ -104,7 +104,7 @@ def test_a_run_waits_for_another_that_holds_the_lock(empty_database: str) -> Non
         wait_until(lambda: _waits(other), timeout_seconds=20, what="a run that waits")
         other.execute("select pg_advisory_unlock(%s, 1)", [LOCK_SPACE])
 
-        assert run.result(timeout=60) == ("0001", "0002", "0003", "0004", "0005", "0006")
+        assert run.result(timeout=60) == ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 
 def test_a_run_gives_up_in_the_end_and_says_why(empty_database: str) -> None:
@@ -201,7 +201,7 @@ def test_a_schema_of_a_newer_release_is_left_alone(database: str) -> None:
 
 
 def test_a_revision_that_nobody_knows_is_refused(database: str) -> None:
-    with pytest.raises(UnknownRevisionError, match="expected a revision up to 0006, got '77'"):
+    with pytest.raises(UnknownRevisionError, match="expected a revision up to 0007, got '77'"):
         downgrade(database, to="77")
 
 
@@ -222,7 +222,7 @@ def test_the_code_asks_for_the_newest_migration(database: str) -> None:
 def test_a_process_refuses_an_older_schema(empty_database: str) -> None:
     with psycopg.connect(empty_database) as connection:
         with pytest.raises(
-            SchemaTooOldError, match="expected schema outbox at revision 0006 or newer, got no such schema"
+            SchemaTooOldError, match="expected schema outbox at revision 0007 or newer, got no such schema"
         ) as none:
             require_schema(connection)
         upgrade(empty_database, to="0001")
