@@ -100,6 +100,7 @@ def test_a_restore_to_before_published_events_stops_until_a_person_has_chosen(
     ends_with_3(relays.start("drain", settings=here), LOST_HISTORY)
     assert times(kafka, site) == {1: 5}
     outbox = operator(restored)
+    assert "2 made up" in outbox("verify", "--since", "1d").out
     choice = json.loads(outbox("relay", "resync", "0", "--json").out)[0]["choices"]["topics"]
     assert (choice["publish"]["count"], choice["twice"]["count"], choice["lose"]["count"]) == (9, 0, 0)
     done = outbox("relay", "resync", "0", "--from", "topics", *AGREED)
