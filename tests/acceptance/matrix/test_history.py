@@ -54,7 +54,7 @@ def test_a_restored_backup_stops_the_relay_with_the_reason_and_the_command(
         relay = relays.start("drain", settings={"database_url": restored})
 
         assert relay.wait() == 3, relay.output
-        assert "which Kafka has committed: PostgreSQL lost history" in relay.output
+        assert "lost history" in relay.output  # by the missing row, or by an epoch that steps at random
         assert "outbox relay position" in relay.output
         assert "docs/operations.md" in relay.output
         seen = look(restored, shard.broker.bootstrap, complete=False)
