@@ -225,7 +225,19 @@ _NOBODY = _words(
     r"(?:user|recipient|mailbox|account) (?:was )?not found",
     r"(?:user|recipient|mailbox|account|address) does(?: not|n't) exist",
     r"doesn't have an? [\w.]+ account",
+    r"this mailbox is disabled",
+    r"is no longer valid",
 )
+# What is wrong is our own address, or what the provider knows of it, whoever the mail is for.
+_SENDER = _words(
+    r"sender (?:denied|verify failed|verification failed|address rejected)",
+    r"callout verification failure",
+    r"^verification failed for",
+    r"address is not verified",
+    r"sandbox subdomains are for test purposes",
+)
+_LATER = _words(r"try again later", r"try later")
+_TOO_MUCH_FOR_ONE = _words(r"receiving mail (?:too quickly|at a rate)", r"messages they can receive per hour")
 _POLICY = _words(
     r"spam",
     r"block(?:ed|.?list)",
@@ -244,7 +256,8 @@ _POLICY = _words(
     r"banned",
     r"virus",
     r"content rejected",
-    r"prohibited",
+    r"prohibit",
+    r"spoof",
 )
 
 
@@ -257,6 +270,11 @@ TABLE: tuple[_Row, ...] = (
     # A server that wants a password, or does not take ours. 454 says that its directory is away, which heals by itself.
     _Row(NOT_AUTHORISED, codes=_codes(530, 534, 535, 538, 401, 403)),
     _Row(NOT_AUTHORISED, codes=_5YZ, phases=_phases("auth")),
+    # Mandrill says so of a wrong key, with a 4; Tencent of a client that did not sign in, with 503.
+    _Row(NOT_AUTHORISED, enhanced=_e(r"4\.7\.8"), phases=_phases("auth")),
+    _Row(NOT_AUTHORISED, codes=_codes(503), phases=_phases("mail"), text=_words(r"\bauth\b")),
+    # Mailgun's word for a domain or account that it has stopped, which comes as 421 and does not heal by itself.
+    _Row(NOT_AUTHORISED, codes=_5YZ | _codes(421), text=_words(r"^domain \S+ is not allowed to send")),
     # After RCPT, 5.7.8 and 5.7.9 are policy (Yahoo).
     _Row(NOT_AUTHORISED, codes=_5YZ, enhanced=_e(r"5\.7\.[89]"), phases=_phases("ehlo", "mail")),
     # 421 is about the connection, in whichever phase it comes.
@@ -264,6 +282,10 @@ TABLE: tuple[_Row, ...] = (
     # x.2.2, before any word about quota: it is the recipient's, and so is the 4.2.1 that speaks of a rate (Gmail).
     _Row(MAILBOX_FULL, enhanced=_e(r"[45]\.2\.2")),
     _Row(GREYLISTED, codes=_4YZ, phases=_LATE, text=_GREY),
+    # One mailbox gets too much, from whomever, and a 5 in front of it (Gmail, Outlook) does not make it for good.
+    _Row(RECIPIENT_DEFERRED, enhanced=_e(r"5\.2\.1(?:22)?"), text=_TOO_MUCH_FOR_ONE),
+    # Orange and Comcast say 5.1.1 of a full mailbox.
+    _Row(MAILBOX_FULL, codes=_codes(552), enhanced=_e(r"5\.1\.1"), text=_words(r"quota")),
     _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.2\.1")),
     # A quota of ours: whatever the digit says, it is over tomorrow, and until then no attempt here is worth making.
     _Row(RATE_LIMITED, codes=_codes(429)),
@@ -274,17 +296,22 @@ TABLE: tuple[_Row, ...] = (
     _Row(RECIPIENT_REFUSED, codes=_5YZ, enhanced=_e(r"5\.1\.(?:[1236]|10)|5\.2\.1")),
     _Row(MESSAGE_REFUSED, codes=_5YZ, enhanced=_e(r"5\.3\.4|5\.6\.\d+")),
     _Row(MESSAGE_REFUSED, codes=_codes(400, 413, 422), phases=_phases("dot"), text=_e(r"^(?!.*mailbox)")),
-    _Row(POLICY_REFUSED, codes=_5YZ, enhanced=_e(r"5\.7\.\d+")),
+    # Before MAIL nobody has spoken of a message: what is refused there is this machine, and mail waits for another.
+    _Row(POLICY_REFUSED, codes=_5YZ, enhanced=_e(r"5\.7\.\d+"), phases=_LATE | _phases("mail")),
     # The server has no room, or is not itself; at RCPT only what names the system is about the system.
     _Row(TEMPORARILY_UNAVAILABLE, codes=_4YZ, enhanced=_e(r"4\.3\.[12]")),
     # From here on by the basic code, the phase and the words.
     _Row(MAILBOX_FULL, codes=_codes(422, 452, 552), phases=_LATE, text=_FULL),
+    _Row(SENDER_REFUSED, codes=_5YZ, phases=_LATE, text=_SENDER),
+    _Row(TRANSPORT_REFUSED, codes=_5YZ, phases=_LATE, text=_words(r"helo command rejected")),
     _Row(RECIPIENT_REFUSED, codes=_5YZ, phases=_LATE, text=_NOBODY),
     _Row(RATE_LIMITED, codes=_4YZ | _codes(550, 552, 554), text=_RATE),
     _Row(MAILBOX_FULL, codes=_codes(552), phases=_phases("rcpt")),
     _Row(RECIPIENT_DEFERRED, codes=_4YZ, phases=_phases("rcpt")),
     _Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.7\.1"), phases=_LATE),
     _Row(POLICY_REFUSED, codes=_codes(550, 553, 554), phases=_LATE | _phases("mail"), text=_POLICY),
+    # GMX's "mailbox unavailable" of a sender who has sent too much: half an hour later the same recipient is there.
+    _Row(RECIPIENT_DEFERRED, codes=_codes(550, 553), phases=_phases("rcpt"), text=_LATER),
     # 550 5.0.0 and 5.1.0, or none at all, are what old servers say of a user that they lack.
     _Row(RECIPIENT_REFUSED, codes=_codes(550, 551, 553), phases=_phases("rcpt")),
 )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-_ADDRESS = re.compile(r"<?[^\s<>@,;:()\"']+@[^\s<>@,;()\"']+>?")
+# A colon ends an address, except in brackets: Barracuda's reason follows it without a blank.
+_ADDRESS = re.compile(r"<?[^\s<>@,;:()\"']+@(?:\[[^\s\]]*\]|[^\s<>@,;:()\"']+)>?")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=\s|$)")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LONGEST_TEXT = 400

@@ -14,6 +14,8 @@ from mailer.reply import Phase, accepted, refused, scrub, unanswered
         ("mailbox for ada+x=b_c@mail.example.org is full", "mailbox for <address> is full"),
         ("no mailbox here by the name of ada", "no mailbox here by the name of <address>"),
         ("canada is not adamant", "canada is not adamant"),
+        ("failure for one or more (ada@example.com:blocked)", "failure for one or more (<address>:blocked)"),
+        ("ada@[IPv6:2001:db8::1] is away", "<address> is away"),
         ("a\r\nb\x00c\u2028d", "a b c d"),
         ("greylisted, try again in 300 seconds", "greylisted, try again in 300 seconds"),
     ],
