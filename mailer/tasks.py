@@ -3,13 +3,17 @@
 A window is what is sent at a time. One commit records the outcomes of the last window and marks the next one `sending`:
 what a crash leaves in doubt is one window at most. A message is sent only while its row says `sending` under our
 token; a row that did not come back was taken over, and we do nothing for it.
+
+Where transports have a limit, a window reserves its slots before it is marked, waits for the first of them, and then
+sends each message in its slot. What another transport is asked for after a failure counts against that one's limit
+afterwards: its next slots begin later.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain, islice
 from typing import Protocol, TypeVar
@@ -19,6 +23,7 @@ from mailer.backoff import Backoff
 from mailer.database import DATABASE_AWAY
 from mailer.delivery import Dead, Try, judge
 from mailer.errors import UnsendableMailError
+from mailer.pacing import Limits
 from mailer.reply import OutgoingMessage
 from mailer.routing import Breaker, Route, Wait, route
 from mailer.sending import Made, Sender, against, send
@@ -30,6 +35,8 @@ T = TypeVar("T")
 _RECONNECT_SECONDS = 0.5
 # A window starts in the first half of the lease, so that its slowest server has the other half.
 _WINDOWS_START_WITHIN = 0.5
+# What was sent already is counted, however long the line is.
+_WHATEVER = timedelta(days=3650)
 
 
 class Deliveries(Protocol):
@@ -50,6 +57,7 @@ class Deliveries(Protocol):
     def release(self, claims: Sequence[Claim], *, pause: timedelta) -> None: ...  # noqa: D102
     def breakers(self) -> Mapping[str, BreakerRow]: ...  # noqa: D102
     def probe(self, transport: str) -> bool: ...  # noqa: D102
+    def reserve(self, seconds: Mapping[str, float], *, patience: timedelta) -> Mapping[str, float]: ...  # noqa: D102
 
 
 class Composer(Protocol):
@@ -75,6 +83,7 @@ class Pace:
     # A permit is good for one claim, and for another as long as this is not over: the way through the broker takes
     # longer than a claim. Short, for permits of more urgent lanes wait behind it.
     permit: timedelta = timedelta(seconds=0.5)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +105,12 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class _Going:
-    """A claim that is part of a window, with its way and its bytes."""
+    """A claim that is part of a window, with its way, its bytes, and how many seconds after the window it may go."""
 
     intent: Intent
     names: tuple[str, ...]
     message: OutgoingMessage
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +130,11 @@ def drain(means: Means, *, lane: str, permit: UUID) -> bool:
     while True:
         claims, more = means.store.claim(lane, limit=means.pace.claim)
         if claims:
-            _Batch(means, claims).deliver()
+            batch = _Batch(means, claims)
+            batch.deliver()
             logger().debug("mailer.permit.ended", lane=lane, claimed=len(claims))
+            if batch.turned_away or batch.made_way:
+                return batch.made_way
         if not more or time.monotonic() > ends_at:
             return more
 
@@ -135,6 +148,11 @@ class _Batch:
         self._began = time.monotonic()
         self._contents: dict[int, tuple[bytes, str | None] | Dead] = {}
         self._log = logger()
+        self._limited = False
+        # There was no slot for it: nothing of the lane need be claimed before the sweeper finds it due again.
+        self.turned_away = False
+        # Limits kept it here for long: the rest went back, so that other lanes may come first.
+        self.made_way = False
 
     def deliver(self) -> None:
         """Send every claim, window by window; what there is no time or no transport for goes back to the queue."""
@@ -143,14 +161,73 @@ class _Batch:
             if past.failures or past.recovered:  # the next window is to know
                 self._record(past)
                 past = _Past()
-            if self._elapsed() > self._means.pace.lease * _WINDOWS_START_WITHIN:
-                self._release(list(self._claims), timedelta(0))
+            if self._is_over():
+                self._release_rest(timedelta(0))
                 break
             breakers = self._insist(self._means.store.breakers)
             window, probing, dead = self._next_window(breakers)
+            if self._means.pace.limits.bind(one.names[0] for one in window):
+                self._limited = True
+                if probing is None:
+                    window, wait = self._in_turn(window)
+                    if wait > 0:
+                        self._record(past)  # it need not wait with us
+                        past = _Past()
+                        self._means.wait(wait)
             stands = self._intend(past, window, dead)
             past = self._send([one for one in window if one.intent.claim.id in stands], breakers, probing)
         self._record(past)
+
+    def _is_over(self) -> bool:
+        """Return whether no window may start any more."""
+        self.made_way = self._limited and self._elapsed() > self._means.pace.limits.line
+        return self.made_way or self._elapsed() > self._means.pace.lease * _WINDOWS_START_WITHIN
+
+    def _release_rest(self, pause: timedelta) -> None:
+        waiting, self._claims = list(self._claims), deque()
+        if waiting:
+            self._release(waiting, pause)
+
+    # ------------------------------------------------------------------------------------- its turn, under limits
+
+    def _in_turn(self, window: Sequence[_Going]) -> tuple[list[_Going], float]:
+        """Reserve slots for *window*; return what has one, and in how many seconds the first may go."""
+        limits = self._means.pace.limits
+        window = self._fitting(window)
+        names = [one.names[0] for one in window]
+        starts = limits.starts(names, self._reserve(names, patience=limits.line))
+        if refused := [one for one, start in zip(window, starts, strict=True) if start is None]:
+            self._turn_away(refused, all_of_it=len(refused) == len(window))
+        wait = min((start for start in starts if start is not None), default=0.0)
+        going = [
+            replace(one, after=start - wait) for one, start in zip(window, starts, strict=True) if start is not None
+        ]
+        return going, wait
+
+    def _fitting(self, window: Sequence[_Going]) -> list[_Going]:
+        """Return what of *window* fits in the lines of its transports; the rest belongs to the next window."""
+        fits = self._means.pace.limits.fitting([one.names[0] for one in window])
+        beyond = [one.intent.claim for one, fit in zip(window, fits, strict=True) if not fit]
+        self._claims.extendleft(reversed(beyond))
+        return [one for one, fit in zip(window, fits, strict=True) if fit]
+
+    def _turn_away(self, refused: Sequence[_Going], *, all_of_it: bool) -> None:
+        """Give *refused* back, for their transports' lines are full; the rest too when no other transport is in use."""
+        pause = self._means.pace.limits.pause(one.names[0] for one in refused)
+        self.turned_away = True
+        self._release([one.intent.claim for one in refused], pause)
+        if all_of_it:
+            self._release_rest(pause)
+
+    def _count(self, names: Iterable[str]) -> None:
+        """Count messages for *names* that were sent without a slot."""
+        names = list(names)
+        if self._means.pace.limits.bind(names):
+            self._reserve(names, patience=_WHATEVER)
+
+    def _reserve(self, names: Sequence[str], *, patience: timedelta) -> Mapping[str, float]:
+        seconds = self._means.pace.limits.seconds(names)
+        return self._insist(lambda: self._means.store.reserve(seconds, patience=patience))
 
     # ---------------------------------------------------------------------------------------- what goes next
 
@@ -160,8 +237,7 @@ class _Batch:
         # The first claim's order decides what is probed: where transports take turns, each comes first some time.
         way = self._way(states, self._order(self._claims[0]), None)
         if isinstance(way, Wait):
-            waiting, self._claims = list(self._claims), deque()
-            self._release(waiting, way.pause)
+            self._release_rest(way.pause)
             return [], None, []
         window: list[_Going] = []
         dead: list[Outcome] = []
@@ -221,14 +297,21 @@ class _Batch:
         """Send *window* in threads; while they wait for servers, render the next one."""
         senders = self._means.transports
         waiting = [
-            self._means.executor.submit(send, one.message, [senders[name] for name in one.names]) for one in window
+            self._means.executor.submit(self._send_at, one, [senders[name] for name in one.names]) for one in window
         ]
         for claim in islice(self._claims, self._means.pace.window):
             self._content(claim)
         made = [future.result() for future in waiting]
+        # A probe went without a slot; so did what was asked of another transport when the first had failed.
+        self._count(one.reply.transport for tries in made for one in tries[0 if probing is not None else 1 :])
         failures, recovered = against(chain.from_iterable(made), breakers=breakers, probing=probing)
         outcomes = tuple(self._outcome(one, tries) for one, tries in zip(window, made, strict=True))
         return _Past(outcomes, failures, recovered)
+
+    def _send_at(self, going: _Going, senders: Sequence[Sender]) -> tuple[Made, ...]:
+        if going.after > 0:
+            self._means.wait(going.after)
+        return send(going.message, senders)
 
     def _outcome(self, going: _Going, made: Sequence[Made]) -> Outcome:
         now = time.monotonic()

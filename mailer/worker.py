@@ -16,6 +16,7 @@ from mailer.compose import compose, parse_mailbox
 from mailer.database import DATABASE_AWAY, Database
 from mailer.errors import MailFolderError, UnsendableMailError
 from mailer.mail import Mail
+from mailer.pacing import Limits
 from mailer.permits import Permits, Publish
 from mailer.rendering import Library
 from mailer.reply import OutgoingMessage
@@ -23,11 +24,13 @@ from mailer.settings import MailerSettings
 from mailer.store import BreakerRule, Claim, Store
 from mailer.tasks import Means, Pace, drain
 from mailer.telemetry import logger
-from mailer.transports import Transport, open_transport, orders_of
+from mailer.transports import Transport, open_limited, orders_of
 from mailer.unsubscribing import Unsubscribing
 
 # However long a transport has been away, it is tried again this often.
 _LONGEST_BREAKER_PAUSE = timedelta(minutes=10)
+# How far ahead slots of a transport with a limit are reserved: what mail of an urgent lane may have to wait for.
+_LONGEST_LINE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ class WorkerProcess:
     def __init__(self, settings: MailerSettings, library: Library, publish: Publish) -> None:
         """Open the transports; nothing is connected before the first permit."""
         self._database = Database(settings.database_url, name="outbox mailer work")
-        transport = open_transport(settings.mail_dsn.get_secret_value())
+        opened = open_limited(settings.mail_dsn.get_secret_value())
+        transport = opened.transport
         self._transports: tuple[Transport, ...] = transport.children
         self._executor = ThreadPoolExecutor(settings.mailer_window, thread_name_prefix="sending")
         lease = timedelta(seconds=settings.mail_lease_seconds)
@@ -131,6 +135,8 @@ class WorkerProcess:
                     timedelta(seconds=settings.mail_backoff_base_seconds),
                     timedelta(seconds=settings.mail_backoff_cap_seconds),
                 ),
+                # A message is marked as being sent for two lines at most before it goes.
+                limits=Limits(opened.rates, min(_LONGEST_LINE, lease / 8)),
             ),
             jitter=random.SystemRandom().random,
             wait=threading.Event().wait,

@@ -6,7 +6,8 @@ again, and where, is decided with the breakers in hand. Third parties add scheme
 theirs has to pass, as ours do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
@@ -21,7 +22,18 @@ from mailer.transports.postmark import PostmarkTransport
 from mailer.transports.resend import ResendTransport
 from mailer.transports.smtp import SmtpTransport
 
-__all__ = ["Dsn", "OutgoingMessage", "Phase", "Reply", "Transport", "TransportFactory", "open_transport", "orders_of"]
+__all__ = [
+    "Dsn",
+    "Opened",
+    "OutgoingMessage",
+    "Phase",
+    "Reply",
+    "Transport",
+    "TransportFactory",
+    "open_limited",
+    "open_transport",
+    "orders_of",
+]
 
 ENTRY_POINTS = "outbox.transports"
 
@@ -51,6 +63,14 @@ class Transport(Protocol):
 TransportFactory = Callable[[Dsn], Transport]
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A transport, and the messages a second that each of its children may be given: those with a limit, by name."""
+
+    transport: Transport
+    rates: Mapping[str, float]
+
+
 def _ses(dsn: Dsn) -> Transport:
     try:
         from mailer.transports.ses import SesTransport  # noqa: PLC0415 - botocore is an extra, and slow to import
@@ -78,25 +98,34 @@ _COMBINATORS: dict[str, Callable[[tuple[Transport, ...]], Transport]] = {
 
 def open_transport(dsn: str) -> Transport:
     """Return the transport that *dsn* describes, without connecting; raise TransportDsnError if there is none."""
+    return open_limited(dsn).transport
+
+
+def open_limited(dsn: str) -> Opened:
+    """Return the transport that *dsn* describes, and its limits; a transport keeps none by itself."""
     if combined := split_combinator(dsn):
         return _combined(*combined)
     parsed = parse_dsn(dsn)
-    return _factory(parsed)(parsed)
+    rate = parsed.max_per_second
+    transport = _factory(parsed)(parsed)
+    return Opened(transport, {plain.name: rate for plain in transport.children} if rate is not None else {})
 
 
-def _combined(name: str, parts: tuple[str, ...]) -> Transport:
+def _combined(name: str, parts: tuple[str, ...]) -> Opened:
     if name not in _COMBINATORS:
         raise _unknown(
             f"{name}(…)", "no such combinator", f"there are {' and '.join(map('{}(a b)'.format, _COMBINATORS))}"
         )
     if not parts:
         raise _unknown(f"{name}()", "it names no transport", f"write {name}(smtp://a smtp://b)")
-    children = tuple(open_transport(part) for part in parts)
+    opened = [open_limited(part) for part in parts]
+    children = tuple(one.transport for one in opened)
     names = [plain.name for child in children for plain in child.children]
     if twice := next((one for one in names if names.count(one) > 1), None):
         # Their breakers would be one row, and the second would never be asked.
         raise _unknown(f"{name}(…)", f"two transports are called {twice}", "give one of them another ?name=…")
-    return _COMBINATORS[name](children)
+    rates = {plain: rate for one in opened for plain, rate in one.rates.items()}
+    return Opened(_COMBINATORS[name](children), rates)
 
 
 def _factory(dsn: Dsn) -> TransportFactory:

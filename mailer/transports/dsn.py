@@ -18,6 +18,9 @@ _COMBINATOR = re.compile(r"([a-z][a-z0-9]*)\((.*)\)", re.DOTALL)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Of every transport: what it is called in the breakers' table, in logs and in metrics.
 _NAME_OPTION = "name"
+# Of every transport: the limit that all workers keep together (mailer/pacing.py).
+_RATE_OPTION = "max_per_second"
+_LEAST_RATE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,17 @@ class Dsn:
     def _slashes(self) -> str:
         return "//" if self.host is not None or self._shown_path else ""
 
+    @property
+    def max_per_second(self) -> float | None:
+        """Return how many messages a second all workers together may hand to it; nothing where there is no limit."""
+        rate = self.number(_RATE_OPTION, default=0, least=0, most=1_000_000)
+        if 0 < rate < _LEAST_RATE:
+            self.refuse(f"expected {_RATE_OPTION} to be {_LEAST_RATE} or more, got {rate:g}", fix="0 is no limit")
+        return rate or None
+
     def only(self, *known: str) -> None:
-        """Raise TransportDsnError for an option that is not among *known*."""
-        known = (*known, _NAME_OPTION)
+        """Raise TransportDsnError for an option that is neither among *known* nor one of every transport."""
+        known = (*known, _NAME_OPTION, _RATE_OPTION)
         for option in self.options:
             if option not in known:
                 self.refuse(f"unknown option {option!r}", fix=f"known are {', '.join(sorted(known))}")

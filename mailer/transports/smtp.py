@@ -26,7 +26,6 @@ _EHLO = re.compile(r"[A-Za-z0-9.-]+|\[[A-Za-z0-9.:]+\]")
 _OPTIONS = (
     "starttls",
     "max_connections",
-    "max_per_second",
     "connect_timeout_seconds",
     "timeout_seconds",
     "attempt_timeout_seconds",
@@ -72,8 +71,6 @@ class SmtpTransport:
         self.max_connections = int(dsn.number("max_connections", default=8, least=1, most=1000))
         # Servers close idle sessions after some ten seconds at the soonest; before that, NOOP would be wasted.
         self._idle_trusted_seconds = dsn.number("idle_trusted_seconds", default=10, least=0, most=3600)
-        rate = dsn.number("max_per_second", default=0, least=0, most=1_000_000)
-        self._pace = _Pace(1 / rate if rate else 0.0)
         self._pool = _Pool(threading.BoundedSemaphore(self.max_connections))
 
     def __repr__(self) -> str:
@@ -82,7 +79,7 @@ class SmtpTransport:
 
     @property
     def longest_attempt_seconds(self) -> float:
-        """Return how long `send` can take at most, without the wait for its turn that `max_per_second` causes."""
+        """Return how long `send` can take at most."""
         return self._settings.attempt_seconds + self._settings.command_seconds + self._settings.dot_seconds
 
     @property
@@ -92,7 +89,6 @@ class SmtpTransport:
 
     def send(self, message: OutgoingMessage) -> Reply:
         """Return what came of one attempt; blocks while all `max_connections` sessions are in use."""
-        self._pace.wait()
         patience = self._settings.attempt_seconds
         deadline = time.monotonic() + patience
         if not self._pool.free.acquire(timeout=patience):
@@ -150,26 +146,6 @@ class SmtpTransport:
                 return session
             session.abandon()
         return None
-
-
-class _Pace:
-    """Spreads messages over time: at most one each *interval* seconds, over all threads of this process."""
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._lock = threading.Lock()
-        self._next = 0.0
-        self._never = threading.Event()
-
-    def wait(self) -> None:
-        """Return when it is this message's turn."""
-        if not self._interval:
-            return
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._next)
-            self._next = at + self._interval
-        self._never.wait(at - now)
 
 
 def _was_stale(reply: Reply) -> bool:

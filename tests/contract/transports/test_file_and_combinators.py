@@ -7,7 +7,7 @@ import pytest
 
 from mailer.errors import TransportDsnError
 from mailer.reply import Phase
-from mailer.transports import open_transport, orders_of
+from mailer.transports import open_limited, open_transport, orders_of
 from mailer.transports.conformance import message
 from mailer.transports.dsn import parse_dsn
 from mailer.transports.file import FileTransport
@@ -123,3 +123,42 @@ def test_the_last_reply_is_given_when_all_are_away() -> None:
         transport.close()
 
     assert (reply.transport, reply.text) == (transport.children[1].name, "b")
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "smtp://localhost",
+        "smtps://localhost",
+        "file:///out",
+        "console:",
+        "null:",
+        "resend://key@default",
+        "postmark://token@default",
+        "ses://default?region=eu-central-1",
+    ],
+)
+def test_every_transport_may_have_a_limit_which_is_not_its_own_to_keep(dsn: str) -> None:
+    opened = open_limited(f"{dsn}{'&' if '?' in dsn else '?'}max_per_second=2.5")
+    opened.transport.close()
+
+    assert opened.rates == {opened.transport.name: 2.5}
+    assert open_limited(dsn).rates == {}
+
+
+def test_the_limits_of_a_combination_are_those_of_its_parts() -> None:
+    opened = open_limited(
+        "failover(null:?name=a&max_per_second=3 roundrobin(null:?name=b null:?name=c&max_per_second=5))"
+    )
+
+    assert opened.rates == {"a": 3, "c": 5}
+
+
+@pytest.mark.parametrize("rate", ["-1", "0.0001", "nan", "many"])
+def test_a_limit_that_is_none_is_refused(rate: str) -> None:
+    with pytest.raises(TransportDsnError, match="max_per_second"):
+        open_transport(f"null:?max_per_second={rate}")
+
+
+def test_a_limit_of_nothing_is_no_limit() -> None:
+    assert open_limited("null:?max_per_second=0").rates == {}

@@ -1,7 +1,6 @@
 """Sessions are shared, reused while they are good, and dropped when they are not."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -147,16 +146,3 @@ def test_a_session_in_use_while_the_pool_is_closed_does_not_come_back() -> None:
         sending.join()
         assert transport.send(message(2)).accepted
         transport.close()
-
-
-def test_messages_are_paced_over_all_threads() -> None:
-    with ScriptedServer() as server:
-        transport = open_transport(f"{server.dsn}&max_per_second=20")
-        begun = time.monotonic()
-        with ThreadPoolExecutor(5) as threads:
-            replies = list(threads.map(lambda number: transport.send(message(number)), range(5)))
-        took = time.monotonic() - begun
-        transport.close()
-
-    assert all(reply.accepted for reply in replies)
-    assert took >= 0.2

@@ -291,6 +291,44 @@ def test_a_transport_that_takes_a_message_is_well_again(store: Store) -> None:
     assert store.breakers() == {}
 
 
+def test_slots_begin_behind_those_that_any_worker_has_reserved(make_store: Callable[..., Store], query: Query) -> None:
+    first, second = make_store(worker="w1"), make_store(worker="w2")
+
+    begins = [one.reserve({"b": 20.0, "a": 0.5}, patience=timedelta(minutes=1)) for one in (first, second)]
+
+    assert begins[0] == {"a": 0.0, "b": 0.0}
+    assert 15 < begins[1]["b"] <= 20
+    assert query("select name, breaker from outbox.transport order by name") == [
+        {"name": "a", "breaker": "closed"},
+        {"name": "b", "breaker": "closed"},
+    ]
+
+
+def test_what_would_begin_too_late_reserves_nothing(store: Store) -> None:
+    store.reserve({"a": 60.0}, patience=timedelta(0))
+
+    assert store.reserve({"a": 60.0, "b": 1.0}, patience=timedelta(seconds=30)) == {"b": 0.0}
+    assert 50 < store.reserve({"a": 60.0}, patience=timedelta(minutes=5))["a"] <= 60
+
+
+def test_slots_that_nobody_used_are_gone(store: Store, query: Query) -> None:
+    store.reserve({"a": 1.0}, patience=timedelta(0))
+    query("update outbox.transport set free_at = now() - interval '1 hour'")
+
+    store.reserve({"a": 1.0}, patience=timedelta(0))
+
+    assert 0 < store.reserve({"a": 1.0}, patience=timedelta(minutes=1))["a"] <= 1
+
+
+def test_a_breaker_leaves_the_line_as_it_was(store: Store) -> None:
+    store.reserve({"a": 60.0}, patience=timedelta(0))
+
+    store.record([], [Failures("a", 3, at_once=False, reason="refused")], [])
+    store.record([], [], ["a"])
+
+    assert store.reserve({"a": 1.0}, patience=timedelta(seconds=30)) == {}
+
+
 def test_a_permit_is_used_once(store: Store, query: Query) -> None:
     permit = uuid4()
     query("insert into outbox.permit (id, lane) values (%s, 'default')", permit)

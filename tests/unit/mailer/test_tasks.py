@@ -14,6 +14,7 @@ import pytest
 from mailer.backoff import Backoff
 from mailer.delivery import Dead, InDoubt, Retry, Sent
 from mailer.errors import UnsendableMailError
+from mailer.pacing import Limits
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.store import BreakerRow, Claim, Failures, Intent, Outcome
 from mailer.tasks import Means, Pace, drain
@@ -61,6 +62,8 @@ class Store:
         self.pauses: list[timedelta] = []
         self.taken_over: set[int] = set()
         self.failing: list[Exception] = []
+        self.lines: dict[str, float] = {}
+        self.reserved: list[tuple[dict[str, float], timedelta]] = []
 
     def take_permit(self, permit: UUID) -> bool:
         if permit in self.permits:
@@ -108,6 +111,14 @@ class Store:
         if self.failing:
             raise self.failing.pop(0)
         return dict(self.rows)
+
+    def reserve(self, seconds: Mapping[str, float], *, patience: timedelta) -> Mapping[str, float]:
+        self.said.append(("reserved", ()))
+        self.reserved.append((dict(seconds), patience))
+        begins = {name: self.lines.get(name, 0.0) for name in seconds}
+        granted = {name: begin for name, begin in begins.items() if begin <= patience.total_seconds()}
+        self.lines |= {name: begin + seconds[name] for name, begin in granted.items()}
+        return granted
 
     def probe(self, transport: str) -> bool:
         return self.rows[transport].retry_in <= timedelta(0)
@@ -171,6 +182,9 @@ def run(
     lease: timedelta = MINUTE,
     permit: timedelta = MINUTE,
     redirect_to: str | None = None,
+    rates: Mapping[str, float] | None = None,
+    line: timedelta = timedelta(seconds=2),
+    wait: Callable[[float], object] = lambda _: None,
 ) -> bool:
     means = Means(
         store=store,
@@ -178,9 +192,11 @@ def run(
         transports={one.name: one for one in transports},
         orders=orders or [tuple(one.name for one in transports)],
         executor=Inline(),
-        pace=Pace(claim=50, window=window, lease=lease, backoff=Backoff(), permit=permit),
+        pace=Pace(
+            claim=50, window=window, lease=lease, backoff=Backoff(), permit=permit, limits=Limits(rates or {}, line)
+        ),
         jitter=lambda: 0.5,
-        wait=lambda _: None,
+        wait=wait,
     )
     return drain(means, lane="security", permit=PERMIT)
 
@@ -442,3 +458,86 @@ def test_every_attempt_sends_the_bytes_of_the_first(content: bytes | None) -> No
     run(Store(a_claim(1, content=content)), Recording("a"))
 
     assert sent == [content or b"rendered now"]
+
+
+def test_a_transport_without_a_limit_reserves_nothing() -> None:
+    store = Store(*map(a_claim, range(1, 6)))
+
+    run(store, Transport("a"), Transport("b"), rates={"b": 1})
+
+    assert store.reserved == []
+
+
+def test_a_window_reserves_its_slots_waits_for_the_first_and_spreads_over_them() -> None:
+    store, waits = Store(*map(a_claim, range(1, 4))), list[float]()
+    store.lines["a"] = 0.5
+
+    run(store, Transport("a"), rates={"a": 4}, window=2, wait=waits.append)
+
+    assert [seconds for seconds, _ in store.reserved] == [{"a": 0.5}, {"a": 0.25}]
+    assert waits == [0.5, 0.25, 1.0]
+    assert store.said == [
+        *[("reserved", ()), ("intended", (1, 2)), ("reserved", ()), ("recorded", (1, 2)), ("intended", (3,))],
+        ("recorded", (3,)),
+    ]
+
+
+def test_no_more_is_sent_at_a_time_than_fits_in_a_line() -> None:
+    store, transport = Store(*map(a_claim, range(1, 4))), Transport("a")
+
+    run(store, transport, rates={"a": 0.5}, window=8)
+
+    assert [said for said in store.said if said[0] == "intended"] == [("intended", (1,)), ("intended", (2,))]
+    assert transport.sent == ["u1@example.com", "u2@example.com"]
+
+
+def test_what_finds_the_line_full_goes_back_and_the_lane_is_left_alone() -> None:
+    store, transport = Store(*map(a_claim, range(1, 101))), Transport("a")
+    store.lines["a"] = 2.5
+
+    more = run(store, transport, rates={"a": 100}, window=2)
+
+    assert (more, transport.sent) == (False, [])
+    assert store.said == [("reserved", ()), ("released", (1, 2)), ("released", tuple(range(3, 51)))]
+    assert store.pauses == [timedelta(seconds=1)] * 2
+
+
+def test_a_full_line_holds_up_nothing_whose_turn_it_is_elsewhere() -> None:
+    store, first, second = Store(*map(a_claim, range(1, 5))), Transport("a"), Transport("b")
+    store.lines["a"] = 2.5
+
+    run(store, first, second, orders=TURNS, rates={"a": 100}, window=4)
+
+    assert (len(first.sent), len(second.sent)) == (0, 2)
+    assert ("released", (2, 4)) in store.said
+
+
+def test_what_another_transport_is_asked_for_after_a_failure_counts_against_its_limit() -> None:
+    store = Store(a_claim(1), a_claim(2))
+
+    run(store, Transport("a", down), Transport("b"), rates={"b": 4})
+
+    [(seconds, patience)] = store.reserved
+    assert seconds == {"b": 0.5}
+    assert patience > timedelta(days=365)
+
+
+def test_a_probe_goes_at_once_and_counts() -> None:
+    store, transport = Store(a_claim(1), breakers=[BreakerRow("a", "open", 5, timedelta(0))]), Transport("a")
+    store.lines["a"] = 10
+
+    run(store, transport, rates={"a": 4})
+
+    assert transport.sent == ["u1@example.com"]
+    assert [seconds for seconds, _ in store.reserved] == [{"a": 0.25}]
+
+
+def test_a_batch_that_a_limit_holds_up_makes_way_for_other_lanes() -> None:
+    store, transport = Store(*map(a_claim, range(1, 4))), Transport("a")
+
+    more = run(store, transport, rates={"a": 1}, line=timedelta(0))
+
+    assert more is True
+    assert transport.sent == ["u1@example.com"]
+    assert ("released", (2, 3)) in store.said
+    assert store.pauses == [timedelta(0)]
