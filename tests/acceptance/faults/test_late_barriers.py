@@ -132,9 +132,14 @@ def test_a_cancelled_wait_shows_whatever_the_database_thinks_of_warnings(
     with awaiting_a_standby(operator):
         barriers = len(relay.events("relay.barrier.written"))
         insert_locally(operator, aggregate_type, WINDOW)
-        backend = wait_until(lambda: waiting(operator, "SyncRep"), timeout_seconds=20, what="a barrier to wait")
-        operator.execute("select pg_cancel_backend(%s)", (backend,))
-        failed = relay.wait_for("relay.renewal.failed")
+
+        def refused() -> dict[str, Any] | None:
+            # Not only the barrier waits for the standby: whatever the relay commits does, and is cancelled, too.
+            if backend := waiting(operator, "SyncRep"):
+                operator.execute("select pg_cancel_backend(%s)", (backend,))
+            return next(iter(relay.events("relay.renewal.failed")), None)
+
+        failed = wait_until(refused, timeout_seconds=30, what="a barrier that waits, is cancelled and is refused")
 
         assert "durable" in failed["reason"]
         assert len(relay.events("relay.barrier.written")) == barriers

@@ -19,6 +19,7 @@ from relay.wire import Wire
 from tests.support.hanging import ForgetfulNetwork, forgetful, hang
 from tests.support.kafka_network import read_frame
 from tests.support.topics import TopicAdmin
+from tests.support.waiting import wait_until
 
 SECONDS = 20
 TLS = Path("tests/support/tls")
@@ -136,7 +137,8 @@ def test_a_later_transaction_on_the_partition_ends_it_with_its_own_outcome(
     write(producer, "second", hung.topic)
     end(producer, commit=commit)
 
-    assert transactions.open([(hung.topic, 0)]) == []
+    # The client has its answer before the markers are written.
+    wait_until(lambda: not transactions.open([(hung.topic, 0)]), timeout_seconds=SECONDS, what="the markers")
     assert values(kafka.bootstrap, hung.topic) == (["first", "second"] if commit else [])
 
 
@@ -161,6 +163,7 @@ def test_a_transaction_without_records_ends_it(
 
     transactions.end(hung.name, [found.place], producer_id=found.producer_id, commit=commit)
 
+    wait_until(lambda: not transactions.open([found.place]), timeout_seconds=SECONDS, what="the marker")
     assert find(transactions, [(hung.topic, 0)]) == []
     assert values(kafka.bootstrap, hung.topic) == (["first"] if commit else [])
 
