@@ -4,6 +4,7 @@ An event that no mail answers owes nothing. One mail's fault does not hold up an
 """
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,6 +16,7 @@ from outbox.errors import MalformedRecordError
 
 # What PostgreSQL cannot hold as text, and what replaces it where the text only describes a record.
 _NUL = "\x00"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -118,7 +120,7 @@ def unstorable(plan_: Plan, problem: str) -> Plan:
 
 def storable(text: str | None) -> str | None:
     """Return *text* as a column can hold it."""
-    return text.replace(_NUL, _REPLACEMENT) if text is not None else None
+    return _UNSTORABLE.sub(_REPLACEMENT, text) if text is not None else None
 
 
 def headers_to_json(headers: Headers) -> list[list[object]]:

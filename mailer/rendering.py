@@ -197,9 +197,12 @@ class Library:
 
     def _run(self, template: Template, context: Mapping[str, object]) -> str:
         try:
-            return template.render(context)
+            text = template.render(context)
+            # JSON may hold half of a surrogate pair, which no message and no database can.
+            text.encode()
         except Exception as error:  # noqa: BLE001  # a template may fail in any way that Python has
             raise self._explained(template, error) from None
+        return text
 
     def _explained(self, template: Template, error: Exception) -> RenderError:
         """Return *error* with its place in the template, without what it quotes: that may be a value of the event."""
@@ -210,6 +213,8 @@ class Library:
                 names = _QUOTED_NAME.findall(str(error.message))
                 variable = names[-1] if names else None
                 return RenderError(name, line, variable or "?", f"{variable or 'a name'!r} is undefined")
+            case UnicodeEncodeError():
+                return RenderError(name, line, None, "a value has half of a surrogate pair")
             case template_filters.ValueRefusedError():
                 return RenderError(name, line, None, f"a value was refused: {error}")
             case _:

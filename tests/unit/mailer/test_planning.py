@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 
 import pytest
@@ -114,6 +115,12 @@ def test_reasons_quote_no_payload() -> None:
 )
 def test_headers_survive_being_kept(headers: list[tuple[str, bytes | None]]) -> None:
     assert headers_from_json(headers_to_json(tuple(headers))) == tuple(headers)
+
+
+def test_what_postgresql_cannot_hold_of_a_header_is_replaced() -> None:
+    stored = json.dumps(headers_to_json((("a\ud800\x00b", b"\x00"),)))
+
+    assert json.loads(stored) == [["a\ufffd\ufffdb", {"base64": "AA=="}]]
 
 
 @given(st.none() | st.binary(), st.none() | st.binary(), st.lists(st.tuples(st.text(), st.none() | st.binary())))

@@ -295,3 +295,13 @@ def test_a_library_that_is_not_there_is_refused_with_the_setting_to_change(mail:
 def test_a_mail_that_is_not_there_is_named_with_those_that_are(mail: MailFiles) -> None:
     with pytest.raises(MailFolderError, match="has no mail 'gretting'; there are greeting"):
         mail.load().folder("gretting")
+
+
+@pytest.mark.parametrize("name", ["subject.txt", "body.txt", "body.html"])
+def test_half_of_a_surrogate_pair_is_refused_before_a_mail_is_owed(mail: MailFiles, name: str) -> None:
+    mail.write(name, "{{ payload.name }}\n")
+
+    refused = mail.refusal({"email": "ada@example.com", "name": "\ud800"})
+
+    assert refused.reason in ("render_failed", "header_refused")
+    assert "half of a surrogate pair" in refused.detail
