@@ -32,7 +32,14 @@ class Raw:
     content: bytes
 
 
-Answer = str | Drop | Hang | Raw
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """Write *content* in small pieces, with a pause after each."""
+
+    content: bytes
+
+
+Answer = str | Drop | Hang | Raw | Slow
 DEFAULTS: dict[str, str] = {
     "CONNECT": "220 scripted ESMTP",
     "EHLO": "250-scripted\r\n250-SIZE 1000000\r\n250 8BITMIME",
@@ -121,8 +128,8 @@ class ScriptedServer:
         """Return the command lines that came."""
         return [line for _, line in self.log.lines]
 
-    def next_answer(self, step: str) -> Answer:
-        """Return what to answer at *step* this time."""
+    def next_answer(self, step: str, connection: int) -> Answer:  # noqa: ARG002 - for those who script by connection
+        """Return what to answer at *step* this time, on the *connection* of that number."""
         with self.log.lock:
             answers = self._script.get(step, ["500 5.5.1 no such command"])
             return answers.pop(0) if len(answers) > 1 else answers[0]
@@ -206,7 +213,7 @@ class _Conversation:
         self._answer("DOT")
 
     def _answer(self, step: str) -> Answer:
-        answer = self._server.next_answer(step)
+        answer = self._server.next_answer(step, self._number)
         match answer:
             case str():
                 self._socket.sendall(f"{answer}\r\n".encode())
@@ -215,6 +222,10 @@ class _Conversation:
             case Drop():
                 self._socket.sendall(answer.after)
                 raise _ClosedError
+            case Slow():
+                for start in range(0, len(answer.content), 8):
+                    self._socket.sendall(answer.content[start : start + 8])
+                    self._server.stopping.wait(0.002)
             case Hang():
                 while not self._server.stopping.wait(0.05):
                     self._socket.sendall(answer.drip)
@@ -242,7 +253,7 @@ def _code(answer: Answer) -> str:
     match answer:
         case str():
             return answer[:3]
-        case Raw():
+        case Raw() | Slow():
             return answer.content[:3].decode("ascii", "replace")
         case Drop() | Hang():
             return ""
