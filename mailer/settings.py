@@ -1,6 +1,7 @@
 """Settings of the mailer: `OUTBOX_MAIL_…`, `OUTBOX_MAILER_…`, `OUTBOX_CELERY_…`, as `runtime.settings` reads them."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -34,6 +35,29 @@ def _checked_https(url: str | None) -> str | None:
     if url is not None and not re.fullmatch(r"https://[^\s/?#@]+(?:/[^\s?#]*)?", url):
         raise ValueError("expected https://host, or https://host/path")
     return url
+
+
+def _checked_selector(selector: str | None) -> str | None:
+    if selector is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*", selector):
+        raise ValueError("expected the name before ._domainkey, such as s1")
+    return selector
+
+
+def _checked_server(server: str | None) -> str | None:
+    if server is not None:
+        _split_server(server)
+    return server
+
+
+def _split_server(server: str) -> tuple[str, int]:
+    """Return address and port of `9.9.9.9`, `127.0.0.1:5353`, `2620:fe::fe` or `[::1]:5353`."""
+    match = re.fullmatch(r"(?:\[([^]]+)\]|([0-9.]+)):([0-9]{1,5})", server)
+    host, port = (match[1] or match[2], int(match[3])) if match else (server, 53)
+    try:
+        ip_address(host)
+    except ValueError:
+        raise ValueError("expected an IP address, or address:port") from None
+    return host, port
 
 
 def _checked_transport(dsn: SecretUrl) -> SecretUrl:
@@ -91,6 +115,16 @@ class MailerSettings(ProcessSettings):
     )
     mail_hook_ses_topic: str | None = Field(
         None, description="ARN of the SNS topic with SES's notifications; its hook is `/hooks/ses`."
+    )
+    mail_dkim_selector: Annotated[str | None, AfterValidator(_checked_selector)] = Field(
+        None,
+        description="Under which name your mail server or provider publishes its DKIM key, as `s1` for "
+        "`s1._domainkey.example.com`: `outbox doctor` then looks for it.",
+    )
+    mail_dns_server: Annotated[str | None, AfterValidator(_checked_server)] = Field(
+        None,
+        description="Which DNS server `outbox doctor` asks about the sender's domain, as `9.9.9.9` or `address:port`, "
+        "where the system's own shows another view of it than receivers have.",
     )
     mailer_listen_host: str = Field("127.0.0.1", description="Address of `outbox mailer listen`.")
     mailer_listen_port: int = Field(
@@ -181,3 +215,7 @@ class MailerSettings(ProcessSettings):
     def broker(self) -> str:
         """Return the broker's URL; `pgmq://` alone means the database itself."""
         return self.celery_broker_url.get_secret_value() if self.celery_broker_url else "pgmq://"
+
+    def dns_server(self) -> tuple[str, int] | None:
+        """Return address and port of the DNS server to ask; nothing for the system's."""
+        return None if self.mail_dns_server is None else _split_server(self.mail_dns_server)

@@ -1,4 +1,4 @@
-"""Whether permits can travel and mail can leave: broker, transports, mail folders. No mail is sent."""
+"""Whether permits can travel and mail can leave: broker, transports, mail folders, DNS. No mail is sent."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +13,7 @@ _TRIALS: Final = {"null": "mail is thrown away", "console": "mail is printed, an
 
 
 def check(around: Surroundings) -> Iterator[Finding]:
-    """Yield a line for the broker, one a transport, one for the mail folders."""
+    """Yield a line for the broker, one a transport, one for the mail folders, and those of the sender's domain."""
     if around.mailer is None:
         yield skipped("mail", "the mailer is not configured here")
         return
@@ -27,6 +27,9 @@ def check(around: Surroundings) -> Iterator[Finding]:
         )
     yield from _transports(around)
     yield _templates(around)
+    from console.checks import sender_domain  # noqa: PLC0415 - it needs the extra `mailer`
+
+    yield from sender_domain.check(around.mailer)
 
 
 def _broker(around: Surroundings) -> Finding:

@@ -153,6 +153,8 @@ def test_mail_and_kafka_are_asked_where_they_are_configured(
     log = found(answer, "kafka.transaction_log")
     assert (log["mark"], "one broker cannot keep a second copy" in log["fix"]) == ("warned", True)
     assert found_marks["kafka.progress_topic"] == "skipped"
+    # Nobody is asked about example.com.
+    assert found_marks["mail.dns"] == "skipped"
     transports = {name: mark for name, mark in found_marks.items() if name.startswith("mail.transport")}
     assert sorted(transports.values()) == ["failed", "good"]
     assert smtp_sink.messages() == []
