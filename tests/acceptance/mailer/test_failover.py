@@ -20,10 +20,12 @@ SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=2)
 # One mail each 2 ms, 500 a second, whatever became of those before; payloads as the relay's events have them.
 LOAD = """
 insert into outbox.delivery (
-  event_id, event_type, aggregate_type, aggregate_id, mail, recipient, recipient_key, payload, expires_at, next_attempt_at
+  event_id, event_type, aggregate_type, aggregate_id, mail, recipient, recipient_key,
+  payload, expires_at, next_attempt_at
 )
-select gen_random_uuid(), 'user.role_upgraded', 'user', n::text, 'role_upgrade', 'u' || n || '@example.com', n::text::bytea,
-       '{"email": "u@example.com", "new_role": "ADMIN"}', now() + interval '1 day', now() + n * interval '2 ms'
+select gen_random_uuid(), 'user.role_upgraded', 'user', n::text, 'role_upgrade', 'u' || n || '@example.com',
+       n::text::bytea, '{"email": "u@example.com", "new_role": "ADMIN"}',
+       now() + interval '1 day', now() + n * interval '2 ms'
 from generate_series(1, %s) as n
 """
 
