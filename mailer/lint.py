@@ -26,6 +26,7 @@ _TEMPLATES = frozenset((SUBJECT, BODY_TEXT, BODY_HTML))
 _NEEDED_SAMPLES = ("typical", "longest")
 _AT_LINE = re.compile(r"(.*?):(\d+)")
 _TOML_LINE = re.compile(r"\(at line (\d+),")
+_TOML_KEY = re.compile(r"(?:expected|unknown key) '?(\w+)")
 _LOCALE_FOLDER = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
 _REMOTE = re.compile(
     r"<\s*(link|script|iframe|object|embed|form)\b|@import|url\(\s*['\"]?(?:https?:|file:)", re.IGNORECASE
@@ -96,10 +97,18 @@ def _not_loaded(root: Path, name: str, error: MailFolderError) -> Finding:
     elif match := _TOML_LINE.search(problem):
         line = int(match[1])
     path = Path(where) if Path(where).is_absolute() else root / where
+    if match is None and path.name == MAIL_TOML and (match := _TOML_KEY.match(problem)):
+        line = _line_of_key(path, match[1])
     missing = "missing" in problem
     rule = "missing-file" if missing and path.name != MAIL_TOML else "mail-toml" if path.name == MAIL_TOML else "syntax"
     fix = f"outbox mail new shows a complete folder; compare it with {name}/" if missing else "correct it at this line"
     return Finding(path, line, rule, problem, fix)
+
+
+def _line_of_key(path: Path, key: str) -> int:
+    """Return where a `mail.toml` has *key*, else its first line."""
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return next((number for number, text in enumerate(lines, 1) if re.match(rf"\s*{key}\s*=", text)), 1)
 
 
 def _lint_files(folder: MailFolder) -> Iterator[Finding]:

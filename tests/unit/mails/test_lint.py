@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mailer.lint import Finding, lint
+from mailer.lint_finding import RULES
 from tests.support.mails import MailFiles
 
 SAMPLE: dict[str, object] = {"email": "ada@example.com", "name": "Ada", "locale": "en"}
@@ -78,7 +79,12 @@ def test_a_missing_text_is_found(mail: MailFiles, file: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [('event = "a"\nto = "b"\nin_dobut = "hold"\n', 1), ('event = "a"\nto = [}\n', 2), ('to = "b"\n', 1)],
+    [
+        ('event = "a"\nto = "b"\nin_dobut = "hold"\n', 3),
+        ('event = "a"\nto = "b"\nlane = "security"\nsuppressible = true\n', 4),
+        ('event = "a"\nto = [}\n', 2),
+        ('to = "b"\n', 1),
+    ],
 )
 def test_a_wrong_mail_toml_is_found(mail: MailFiles, text: str, line: int) -> None:
     mail.write("mail.toml", text)
@@ -235,6 +241,28 @@ def test_html_that_gmail_would_clip_is_found(mail: MailFiles) -> None:
     assert found(mail) == {("greeting/body.html", 1, "html-size")}
 
 
+@pytest.mark.parametrize(
+    ("part", "without", "lacks"),
+    [
+        ('<html lang="en">', "<html>", "a language"),
+        ("<title>Hello</title>", "<title> </title>", "a title"),
+        ('<meta name="viewport" content="width=device-width">', "", "a viewport"),
+    ],
+)
+def test_each_part_of_the_frame_is_missed(mail: MailFiles, part: str, without: str, lacks: str) -> None:
+    whole = (
+        '<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width">'
+        "<title>Hello</title></head><body><p>Good day.</p></body></html>"
+    )
+    mail.write("body.html", whole)
+    assert found(mail) == set()
+
+    mail.write("body.html", whole.replace(part, without))
+
+    assert [one.problem for one in lint(mail.root) if not one.problem.startswith(f"the HTML lacks {lacks}")] == []
+    assert found(mail) == {("greeting/body.html", 1, "html-frame")}
+
+
 def test_html_without_a_frame_is_found(mail: MailFiles) -> None:
     mail.write("body.html", "<p>Good day.</p>")
 
@@ -250,3 +278,16 @@ def test_a_library_that_is_not_there_or_empty_is_found(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
     assert [finding.rule for path in ("nowhere", "empty") for finding in lint(tmp_path / path)] == ["library"] * 2
+
+
+def test_every_rule_has_a_mail_here_that_trips_it_and_a_line_in_the_documentation() -> None:
+    own = Path(__file__).read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "mails.md").read_text("utf-8")
+
+    assert [rule for rule in RULES if f'"{rule}"' not in own] == []
+    assert [rule for rule, finds in RULES.items() if f"| `{rule}` | {finds} |" not in page] == []
+
+
+def test_a_rule_that_nobody_could_look_up_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 'other'"):
+        Finding(Path("a"), 1, "other", "is wrong", "mend it")
