@@ -1,15 +1,19 @@
 """A composed message taken apart again, for providers that want fields and not bytes.
 
 What cannot be said in their fields is refused, never dropped: a mail that arrives without its second part is worse than
-one that does not leave.
+one that does not leave. No field of a header holds a line break, plain or decoded: a provider could make a second
+header of what follows it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
 
+from mailer.compose import check_value
+from mailer.errors import HeaderRefusedError
 from mailer.reply import OutgoingMessage
 
 # What providers have a field for, or write by themselves.
@@ -39,7 +43,19 @@ class MessageFields:
 
 
 def message_fields(message: OutgoingMessage) -> MessageFields:
-    """Return the fields of *message*; raise UnsayableMessageError for a part that is neither plain text nor HTML."""
+    """Return the fields of *message*; raise UnsayableMessageError for what they cannot hold, whatever its bytes are."""
+    try:
+        return _fields(message)
+    except UnsayableMessageError:
+        raise
+    except HeaderRefusedError as error:
+        raise UnsayableMessageError(str(error)) from None
+    except (HeaderParseError, LookupError, ValueError) as error:
+        # Its own words may quote what it stumbled over.
+        raise UnsayableMessageError(f"a part or header that cannot be decoded: {type(error).__name__}") from None
+
+
+def _fields(message: OutgoingMessage) -> MessageFields:
     parsed = message_from_bytes(message.content)
     bodies: dict[str, str] = {}
     for part in _leaves(parsed):
@@ -47,17 +63,17 @@ def message_fields(message: OutgoingMessage) -> MessageFields:
         if kind not in ("text/plain", "text/html") or kind in bodies or part.get_filename():
             raise UnsayableMessageError(f"expected one text/plain and one text/html part at most, got {kind}")
         bodies[kind] = _text(part)
-    headers = tuple((name, _shown(value)) for name, value in parsed.items() if name.lower() not in _OWN_FIELD)
-    reply_to = parsed["Reply-To"]
+    unfolded = [(name, _unfolded(name, value)) for name, value in parsed.raw_items()]
+    first = {name.lower(): value for name, value in reversed(unfolded)}
     return MessageFields(
         delivery_name(message),
         # As it stands: a display name stays quoted or encoded, which is what providers document.
-        sender=_unfolded(parsed["From"]),
-        subject=_shown(parsed["Subject"] or ""),
+        sender=first.get("from", ""),
+        subject=_shown("Subject", first.get("subject", "")),
         text=bodies.get("text/plain"),
         html=bodies.get("text/html"),
-        reply_to=None if reply_to is None else _unfolded(reply_to),
-        headers=headers,
+        reply_to=first.get("reply-to"),
+        headers=tuple((name, _shown(name, value)) for name, value in unfolded if name.lower() not in _OWN_FIELD),
     )
 
 
@@ -77,9 +93,11 @@ def _text(part: Message) -> str:
     return content.decode(part.get_content_charset("utf-8")).replace("\r\n", "\n")
 
 
-def _unfolded(value: str) -> str:
-    return " ".join(value.split())
+def _unfolded(name: str, value: str) -> str:
+    """Return *value* on one line; the parser keeps bytes outside ASCII, an SMTPUTF8 address's, as halves of pairs."""
+    text = value.encode("ascii", "surrogateescape").decode()
+    return check_value(name, " ".join(text.split()))
 
 
-def _shown(value: str) -> str:
-    return str(make_header(decode_header(_unfolded(value))))
+def _shown(name: str, value: str) -> str:
+    return check_value(name, str(make_header(decode_header(value))))

@@ -119,3 +119,29 @@ def test_no_bytes_whatever_raise(noise: bytes, place: int) -> None:
 
     read_notification(noise)
     read_notification(whole[:place] + noise + whole[place:])
+
+
+LINES = st.lists(
+    st.text(st.characters(exclude_characters="\n"), max_size=40)
+    | st.sampled_from(["ada@example.com", "\r", "\x00", "\u2028", "=?utf-8?q?a=0D=0ABcc:_e@x.y?=", "550 5.1.1", ";"]),
+    max_size=6,
+).map(" ".join)
+
+
+@given(LINES, LINES, LINES, st.text(max_size=60))
+def test_whatever_a_notification_says_is_one_line_without_an_address_about_one_message_of_ours(
+    status: str, diagnostic: str, recipient: str, head: str
+) -> None:
+    fields = (
+        f"Final-Recipient: rfc822; {recipient} ada@example.com\nAction: failed\n"
+        f"Status: {status}\nDiagnostic-Code: smtp; {diagnostic} <ada@example.com>\n"
+    )
+    content = notification(fields.encode("utf-8", "replace").decode(), head=f"X-More: {head!r}\r\n")
+
+    found = read_notification(content)
+
+    if isinstance(found, Bounce):
+        assert found.message_uuid == OURS
+        assert "ada@example.com" not in found.reply.text
+        assert found.reply.text == " ".join(found.reply.text.split())
+        assert found.reply.text.isprintable()
