@@ -1,5 +1,6 @@
 """What comes back after it was accepted: by notifications in a mailbox, and by providers' webhooks."""
 
+import logging
 import mailbox
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,9 +146,12 @@ def mailer_database(connect: Callable[[], Database]) -> Database:
 
 @pytest.fixture
 def outbox(database: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Operator]:
-    """The command, as the mailer's role; its log goes to a stream that ends with the test."""
+    """The command, as the mailer's role; its log goes to a stream that ends with the test, and so must its handlers."""
+    handlers, level = logging.root.handlers[:], logging.root.level
     yield Operator(f"{database}?options=-c%20role%3Doutbox_mailer", capsys)
     structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture
