@@ -16,13 +16,14 @@ from mailer.compose import compose, parse_mailbox
 from mailer.database import DATABASE_AWAY, Database
 from mailer.errors import MailFolderError, UnsendableMailError
 from mailer.mail import Mail
+from mailer.means import Means, Pace
 from mailer.pacing import Limits
 from mailer.permits import Permits, Publish
 from mailer.rendering import Library
 from mailer.reply import OutgoingMessage
 from mailer.settings import MailerSettings
 from mailer.store import BreakerRule, Claim, Store
-from mailer.tasks import Means, Pace, drain
+from mailer.tasks import drain
 from mailer.telemetry import logger
 from mailer.transports import Transport, open_limited, orders_of
 from mailer.unsubscribing import Unsubscribing
