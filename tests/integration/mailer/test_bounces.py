@@ -152,6 +152,7 @@ def outbox(database: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Operat
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture
