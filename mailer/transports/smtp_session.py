@@ -199,7 +199,7 @@ class SmtpSession:
             for line, (phase, codes) in zip(envelope, _ENVELOPE, strict=True):
                 self._expect(phase, line, codes)
         self._wire.write(body, seconds=self._within(self._settings.dot_seconds))
-        self._wire.expect_silence()
+        self._wire.expect_nothing_yet()
         self.phase = Phase.DOT
         self._wire.write(b".\r\n", seconds=self._settings.command_seconds)
         answer = self._wire.answer(seconds=self._settings.dot_seconds)

@@ -66,6 +66,25 @@ class SmtpWire:
         if self._received:
             raise NoReplyError("the server spoke out of turn")
 
+    def expect_nothing_yet(self) -> None:
+        """Raise NoReplyError if a yes came before its question, or nobody is there any more to hear it.
+
+        An early no is left to be read: some servers refuse a message in the middle of it.
+        """
+        self.expect_silence()
+        try:
+            self._socket.settimeout(0)
+            received = self._socket.recv(4096)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            raise NoReplyError(_cause(error)) from None
+        if not received:
+            raise NoReplyError("the server closed the connection")
+        self._received += received
+        if received[0] in b"23":
+            raise NoReplyError("the server spoke out of turn")
+
     def write(self, content: bytes, *, seconds: float) -> None:
         """Send *content* whole, or raise NoReplyError."""
         try:

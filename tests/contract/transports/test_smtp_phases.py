@@ -8,7 +8,7 @@ from mailer.classify import Breaker, Kind, judge_reply
 from mailer.reply import Phase, Reply
 from mailer.transports import open_transport
 from mailer.transports.conformance import message
-from tests.support.scripted_smtp import Answer, Drop, Hang, Raw, ScriptedServer
+from tests.support.scripted_smtp import Answer, Drop, Hang, Raw, ScriptedServer, Slow
 
 REFUSALS = {
     "CONNECT": Phase.CONNECT,
@@ -106,6 +106,20 @@ def test_a_drop_before_the_dot_is_not_in_doubt() -> None:
 
     assert (reply.phase, reply.accepted, reply.answered) == (Phase.DATA, False, False)
     assert server.messages == []
+
+
+@pytest.mark.parametrize(
+    ("early", "phase", "code"), [(b"250 ok\r\n", Phase.DATA, None), (b"552 5.3.4 too big\r\n", Phase.DOT, 552)]
+)
+def test_only_a_no_may_come_before_the_dot(early: bytes, phase: Phase, code: int | None) -> None:
+    # The first piece of a slow answer is the 354; the rest is there before so big a message is read.
+    with ScriptedServer({"DATA": Slow(b"354 go\r\n" + early), "DOT": Drop()}) as server:
+        transport = open_transport(server.dsn)
+        big = message()
+        reply = transport.send(type(big)(big.sender, big.recipient, b"x" * 20_000_000, big.message_id))
+        transport.close()
+
+    assert (reply.phase, reply.code, reply.accepted, reply.answered) == (phase, code, False, code is not None)
 
 
 def test_a_reply_of_many_lines_is_read_whole() -> None:
