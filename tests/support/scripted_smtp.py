@@ -34,9 +34,10 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Write *content* in small pieces, with a pause after each."""
+    """Write *content* in pieces of eight bytes, with a pause after each."""
 
     content: bytes
+    pause_seconds: float = 0.002
 
 
 Answer = str | Drop | Hang | Raw | Slow
@@ -225,7 +226,7 @@ class _Conversation:
             case Slow():
                 for start in range(0, len(answer.content), 8):
                     self._socket.sendall(answer.content[start : start + 8])
-                    self._server.stopping.wait(0.002)
+                    self._server.stopping.wait(answer.pause_seconds)
             case Hang():
                 while not self._server.stopping.wait(0.05):
                     self._socket.sendall(answer.drip)
