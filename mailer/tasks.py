@@ -63,7 +63,7 @@ class _Batch:
         self._turns = Turns(means, self._held)
         self._log = logger()
         self._limited = False
-        # Limits kept it here for long: the rest went back, so that other lanes may come first.
+        # Limits kept it here for longer than a permit is good for: the rest went back, for other lanes may come first.
         self.made_way = False
 
     @property
@@ -94,7 +94,7 @@ class _Batch:
 
     def _is_over(self) -> bool:
         """Return whether no window may start any more."""
-        self.made_way = self._limited and self._held.elapsed() > self._means.pace.limits.line
+        self.made_way = self._limited and self._held.elapsed() > self._means.pace.permit
         return self.made_way or self._held.elapsed() > self._means.pace.lease * _WINDOWS_START_WITHIN
 
     def _in_turn(self, window: Window) -> tuple[Sequence[Going], float]:

@@ -184,7 +184,6 @@ def run(
     permit: timedelta = MINUTE,
     redirect_to: str | None = None,
     rates: Mapping[str, float] | None = None,
-    line: timedelta = timedelta(seconds=2),
     wait: Callable[[float], object] = lambda _: None,
 ) -> bool:
     means = Means(
@@ -193,9 +192,7 @@ def run(
         transports={one.name: one for one in transports},
         orders=orders or [tuple(one.name for one in transports)],
         executor=Inline(),
-        pace=Pace(
-            claim=50, window=window, lease=lease, backoff=Backoff(), permit=permit, limits=Limits(rates or {}, line)
-        ),
+        pace=Pace(claim=50, window=window, lease=lease, backoff=Backoff(), permit=permit, limits=Limits(rates or {})),
         jitter=lambda: 0.5,
         wait=wait,
     )
@@ -536,7 +533,7 @@ def test_a_probe_goes_at_once_and_counts() -> None:
 def test_a_batch_that_a_limit_holds_up_makes_way_for_other_lanes() -> None:
     store, transport = Store(*map(a_claim, range(1, 4))), Transport("a")
 
-    more = run(store, transport, rates={"a": 1}, line=timedelta(0))
+    more = run(store, transport, rates={"a": 1}, permit=timedelta(0), window=1)
 
     assert more is True
     assert transport.sent == ["u1@example.com"]
