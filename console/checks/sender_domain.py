@@ -38,7 +38,9 @@ def check(settings: MailerSettings) -> Iterator[Finding]:
         fix = "register it, or correct OUTBOX_MAIL_FROM: receivers refuse mail of a domain that does not exist"
         yield failed("mail.dns", expected=f"{domain} to exist", actual="no such domain", fix=fix)
     except dns.exception.DNSException as error:
-        yield skipped("mail.dns", f"no answer from DNS about {domain}: {str(error) or type(error).__name__}")
+        # dnspython repeats what it says for each server and each try.
+        said = str(error).partition(";")[0] or type(error).__name__
+        yield skipped("mail.dns", f"no answer from DNS about {domain}: {said}")
 
 
 def _asked(domain: str, resolver: dns.resolver.Resolver, selector: str | None) -> Iterator[Finding]:
