@@ -131,6 +131,24 @@ class Relays:
             raise AssertionError(f"expected the drain to end with 0, got {code}: {relay.output}")
         return relay
 
+    def outbox(self, *arguments: str) -> str:
+        """Return what `outbox` with *arguments* says as a process of its own, against the same servers."""
+        done = subprocess.run(
+            [sys.executable, "-m", "console", *arguments],
+            env={
+                **unreachable(os.environ),
+                "OUTBOX_DATABASE_URL": self._dsn,
+                "OUTBOX_KAFKA_BOOTSTRAP": self._bootstrap,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"expected `outbox {' '.join(arguments)}` to end with 0, got {done}")
+        return done.stdout
+
     def end(self) -> None:
         """Kill what still runs."""
         for relay in self._started:

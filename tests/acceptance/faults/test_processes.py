@@ -138,16 +138,37 @@ def test_drains_beside_a_service(relays: Relays, hosts: Writing, verify: Verify)
     verify()
 
 
+def going_on(relay: RelayProcess, relays: Relays, *, pages: int) -> RelayProcess:
+    """Return the relay that committed *pages* more: a successor, where Kafka lost the markers of a transaction.
+
+    A broker that is killed after it answered EndTxn and before it wrote the markers may come back and call the
+    transaction complete without them (seen on Apache Kafka 4.3.1, a busy machine). Then the relay has to stop, say that
+    it was committed, and go on once an operator has ended it so.
+    """
+    before = len(relay.events("relay.page.committed"))
+
+    def committed_or_over() -> bool:
+        return relay.process.poll() is not None or len(relay.events("relay.page.committed")) >= before + pages
+
+    wait_until(committed_or_over, timeout_seconds=90, what=f"{pages} pages, or a relay that stops")
+    if relay.process.poll() is None:
+        return relay
+    assert relay.process.returncode == 3, relay.output
+    assert "it was committed" in relay.output, relay.output
+    relays.outbox("relay", "hanging", "--end", "--reason", "the broker lost the markers")
+    successor = relays.start("run", settings=SMALL_PAGES)
+    successor.wait_for("relay.page.committed", count=pages, timeout_seconds=60)
+    return successor
+
+
 def kill_the_broker(times: int, broker: ProxiedKafka, relays: Relays, hosts: Writing, verify: Verify) -> None:
     with hosts():
         relay = relays.start("run", settings=SMALL_PAGES)
         for _ in range(times):
-            pages = len(relay.events("relay.page.committed"))
-            relay.wait_for("relay.page.committed", count=pages + 20, timeout_seconds=60)
+            relay = going_on(relay, relays, pages=20)
             broker.crash()
             broker.start()
-        pages = len(relay.events("relay.page.committed"))
-        relay.wait_for("relay.page.committed", count=pages + 5, timeout_seconds=60)
+        relay = going_on(relay, relays, pages=5)
         relay.send(signal.SIGTERM)
         assert relay.wait() == 0, relay.output
     verify()
