@@ -2,14 +2,16 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from relay.errors import InvalidOptionError
+from relay.healing import hanging
 from relay.resync.deciding import Choice, Identity
-from relay.resync.errors import AgreementMissingError, ResyncRefusedError
+from relay.resync.errors import AgreementMissingError, PositionHangsError, ResyncRefusedError
 from relay.resync.running import Request, Survey, execute, look
 from relay.resync.words import listed, shown, told
 from relay.resync.writing import Plan
@@ -37,11 +39,14 @@ def resync(  # noqa: PLR0917  # typer calls it by name
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Put the position of a stopped shard right: shows what each choice would publish twice or leave out, then asks."""
+    """Put the position of a stopped shard right: shows what each choice would publish twice or leave out, then asks.
+
+    A transaction that hides the position is ended first, as it is proven to have ended, or nothing is done.
+    """
     request = _request(shard, choice, every=every, same=same_install, new=new_install, since=since)
     if choice is not None and not reason.strip():
         raise AgreementMissingError("--reason")
-    surveys = look(context.obj, request)
+    surveys = _looked(context.obj, request, reason=reason, yes=yes)
     _show(surveys, as_json=as_json and choice is None)
     if choice is None:
         raise typer.Exit(ExitCode.DONE)
@@ -52,6 +57,32 @@ def resync(  # noqa: PLR0917  # typer calls it by name
     if as_json:
         typer.echo(json.dumps([listed(survey) for survey in surveys], default=str))
     raise typer.Exit(ExitCode.DONE)
+
+
+def _looked(env: Mapping[str, str], request: Request, *, reason: str, yes: bool) -> list[Survey]:
+    """Return what each choice would do, once nothing hangs; what does is ended for a choice only, shard by shard."""
+    while True:
+        try:
+            return look(env, request)
+        except PositionHangsError as hangs:
+            if request.choice is None:
+                raise
+            _end(env, hangs, reason=reason, yes=yes)
+
+
+def _end(env: Mapping[str, str], hangs: PositionHangsError, *, reason: str, yes: bool) -> None:
+    """End what hangs on a shard as it is proven to have ended; raise *hangs* when that is not proven."""
+    shard = str(hangs.shard)
+    for found in hanging(env, shards=shard, reason=None):
+        typer.echo(str(found), err=True)
+        if found.diagnosis is None or found.diagnosis.outcome is None:
+            raise hangs
+        if not yes:
+            _agree(f"end it as {found.diagnosis.outcome}")
+    for ended in hanging(env, shards=shard, reason=reason):
+        typer.echo(str(ended), err=True)
+        if not ended.ended:
+            raise hangs
 
 
 def _request(

@@ -51,6 +51,10 @@ class AgreementMissingError(RelayError):
         return f"expected {self.missing}, got none: nothing was changed"
 
 
+class PositionHangsError(ResyncRefusedError):
+    """A transaction hangs before the position: a new record's marker would end it, and nobody would have looked how."""
+
+
 @dataclass(eq=False)
 class ChangedMeanwhileError(RelayError):
     """What was shown is no longer so."""

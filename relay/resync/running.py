@@ -24,7 +24,7 @@ from relay.resync.deciding import (
     effects,
     target,
 )
-from relay.resync.errors import ResyncRefusedError
+from relay.resync.errors import PositionHangsError
 from relay.resync.looking import candidates, judge_identity, read_records, situation
 from relay.resync.reading import found_in
 from relay.resync.writing import Plan, Tools, carry_out
@@ -167,10 +167,10 @@ def _draft(
 
 
 def _require_that_nothing_hangs(settings: RelaySettings, installation: Installation, shard: int) -> None:
-    """Raise what ends it, if a transaction hangs before the position: our record's marker would commit it unseen."""
+    """Raise PositionHangsError, if a transaction hangs before the position: our marker would commit it unseen."""
     transactions = open_transactions(settings)
     if transactions.unable is None and (found := find(transactions, [(installation.progress_topic, shard)])):
-        error = ResyncRefusedError(shard, str(found[0]))
+        error = PositionHangsError(shard, str(found[0]))
         error.add_note(f"`{END_IT}` ends it as it is proven to have ended; then look again")
         raise error
 

@@ -122,6 +122,49 @@ def test_a_hanging_transaction_stops_the_relay_and_ends_as_it_is_proven_to_have_
     assert audited == [("end_hanging", "shard 0", "a test", outcome.value)]
 
 
+@pytest.mark.parametrize(
+    "publish",
+    [
+        answered_clean,
+        pytest.param(committed_and_not_confirmed, marks=pytest.mark.chaos),
+        pytest.param(never_committed, marks=pytest.mark.chaos),
+    ],
+)
+def test_resync_ends_what_hangs_as_it_is_proven_to_have_ended_before_it_does_what_was_chosen(
+    *,
+    database: str,
+    kafka: providers.Kafka,
+    network: ForgetfulNetwork,
+    relays: Relays,
+    insert: Insert,
+    outbox: Operator,
+    settings: RelaySettings,
+    publish: Callable[[Relays, ForgetfulNetwork], None],
+) -> None:
+    insert(4)
+    relays.drain()
+    insert(5)
+    network.forgotten = forgotten(settings)
+    publish(relays, network)
+    network.forgotten = set()
+    insert(6)
+    assert relays.start("drain").wait() == GUARANTEE
+
+    shown = outbox("relay", "resync", "0")
+    asked = outbox("relay", "resync", "0", "--from", "topics", "--reason", "a test")
+    assert (shown.code, asked.code) == (GUARANTEE, 2), (shown.err, asked.err)
+    assert "hangs on outbox." in shown.err
+    assert "expected --yes" in asked.err
+    done = outbox("relay", "resync", "0", "--from", "topics", "--reason", "a test", "--yes")
+
+    assert (done.code, "; ended so" in done.err) == (0, True), done
+    relays.drain()
+    assert len(check(database, kafka.bootstrap).published) == 15
+    with psycopg.connect(database) as connection:
+        audited = connection.execute("select action, reason from outbox.audit order by id").fetchall()
+    assert audited == [("end_hanging", "a test"), ("resync", "a test")]
+
+
 @pytest.mark.chaos
 def test_a_committed_page_that_was_aborted_by_hand_is_put_right_from_the_topics(
     *,
