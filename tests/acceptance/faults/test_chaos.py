@@ -1,4 +1,4 @@
-"""A short `make chaos` with a fixed seed: everything at once, and then everything read back."""
+"""A minute of `make chaos` with a fixed seed: everything at once, and then everything read back."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_each_event_is_published_once_whatever_breaks(
 ) -> None:
     if not isinstance(postgres, EmbeddedPostgres):
         pytest.skip("chaos crashes PostgreSQL, and so needs one of its own")
-    plan = Plan.of(4, seconds=40, intervals=INTERVALS)
+    plan = Plan.of(5, seconds=60, intervals=INTERVALS)
     evidence = Evidence(plan, folder=tmp_path / "evidence")
     with World.around(database, postgres=postgres, broker=broker) as world:
         figures = run(plan, world, evidence)
