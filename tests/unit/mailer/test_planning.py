@@ -2,7 +2,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailer.errors import MalformedEventError
@@ -33,9 +33,10 @@ class Library:
         return tuple(mail for mail in self._mails if mail.event == event_type)
 
     def recipient_and_locale(self, mail: Mail, event: ReceivedEvent) -> tuple[str, str]:
-        assert isinstance(event.payload, dict)
         if mail.name == "recursive":
             raise RecursionError
+        if not isinstance(event.payload, dict):
+            raise MalformedEventError(mail.name, "payload_not_an_object", "as the real library says")
         if "email" not in event.payload:
             raise MalformedEventError(mail.name, "no_recipient", "there is nobody")
         return event.payload["email"], "en"
@@ -124,6 +125,7 @@ def test_what_postgresql_cannot_hold_of_a_header_is_replaced() -> None:
 
 
 @given(st.none() | st.binary(), st.none() | st.binary(), st.lists(st.tuples(st.text(), st.none() | st.binary())))
+@example(b"0", b"\x00", [])
 def test_no_record_raises(value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes | None]]) -> None:
     made = planned(record(value, key=key, headers=(*headers, *HEADERS)), a_mail("account_locked"))
 
