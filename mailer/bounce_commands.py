@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mailer.bounce_record import record_bounce
 from mailer.bounces import Bounce, NotABounce, read_notification
 from mailer.database import Database
-from mailer.listening import record_bounce
 from mailer.mail_commands import app
 from mailer.mailboxes import Arrived, Mailbox, open_mailbox
 from runtime import logs

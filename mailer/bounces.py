@@ -65,19 +65,19 @@ def read_notification(content: bytes) -> Bounce | Delayed | NotABounce:
     if failed is None:
         delayed = any(_word(block, "Action") == "delayed" for block in blocks)
         return Delayed() if delayed else NotABounce("it says of no recipient that delivery failed")
-    return Bounce(message_uuid, _reply(failed))
+    return _of_a_server(message_uuid, failed)
 
 
 def bounced(
     message_uuid: UUID, *, reporter: str, enhanced: str | None, code: int | None, text: str, recipient: str = ""
 ) -> Bounce:
-    """Return the bounce that somebody else than a mail server tells of (a provider's webhook)."""
+    """Return the bounce that *reporter* tells of, as if the far server had refused us at RCPT."""
     said = f"{enhanced} {text}" if enhanced else text
     return Bounce(message_uuid, refused(reporter, Phase.RCPT, code=code, text=said, recipient=recipient))
 
 
-def _reply(block: Message) -> Reply:
-    """Return what the far server said, as if it had said it to us at RCPT."""
+def _of_a_server(message_uuid: UUID, block: Message) -> Bounce:
+    """Return the bounce of a group of fields of a notification."""
     diagnostic = str(block.get("Diagnostic-Code", ""))
     status = _STATUS.search(str(block.get("Status", "")))
     enhanced = status[0] if status else None
@@ -85,8 +85,9 @@ def _reply(block: Message) -> Reply:
     basic = int(code[1]) if code else int(enhanced[0]) * 100 + 50 if enhanced else None
     # "smtp; 550 5.1.1 <ada@example.com>: no such user": the words, without the codes that have columns of their own.
     words = _STATUS.sub("", diagnostic.partition(";")[2][:400]).replace(code[1] if code else "\0", "", 1).strip()
-    text = f"{enhanced} {words}" if enhanced else words
-    return refused("notification", Phase.RCPT, code=basic, text=text, recipient=_recipient(block))
+    return bounced(
+        message_uuid, reporter="notification", enhanced=enhanced, code=basic, text=words, recipient=_recipient(block)
+    )
 
 
 def _recipient(block: Message) -> str:
@@ -99,9 +100,9 @@ def _message_uuid(message: Message) -> UUID | None:
     for part in _parts(message):
         kind = part.get_content_type()
         if kind in ("message/rfc822", "message/rfc822-headers", "text/rfc822-headers"):
-            for text in (str(_headers_of(part).get("Message-ID", "")),):
-                if match := _OURS.search(text):
-                    return UUID(match[1])
+            match = _OURS.search(str(_headers_of(part).get("Message-ID", "")))
+            if match:
+                return UUID(match[1])
     answered = f"{message.get('In-Reply-To', '')} {message.get('References', '')}"
     match = _OURS.search(answered)
     return UUID(match[1]) if match else None

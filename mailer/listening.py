@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from mailer.bounces import Bounce
+from mailer.bounce_record import record_bounce
 from mailer.database import DATABASE_AWAY, Database
 from mailer.hooks import Heard, HookRefusedError, HookRequest, postmark, resend
 from mailer.settings import MailerSettings
@@ -66,24 +66,6 @@ class Inbox:
                 arguments = {"message_uuid": complaint, "reason": "complained"}
                 if self._database.rows("unsubscribe_delivery", arguments):
                     logger().warning("mailer.recipient.complained", message=str(complaint))
-
-
-def record_bounce(database: Database, bounce: Bounce) -> bool:
-    """Record *bounce*, and return whether it was news: of a message that we sent, and not known."""
-    reply = bounce.reply
-    arguments = {
-        "message_uuid": bounce.message_uuid,
-        "reporter": reply.transport,
-        "code": reply.code,
-        "enhanced": reply.enhanced,
-        "outcome": bounce.outcome,
-        "detail": reply.text,
-        "undeliverable": bounce.undeliverable,
-    }
-    rows = database.rows("record_bounce", arguments)
-    for row in rows:
-        logger().warning("mailer.delivery.bounced", delivery=row["id"], state=row["state"], code=reply.enhanced)
-    return bool(rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ import structlog
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from mailer.bounce_record import record_bounce
 from mailer.bounces import Bounce, bounced
 from mailer.database import Database
 from mailer.hooks import Heard, HookRequest
 from mailer.hooks.heard import HookRefusedError
-from mailer.listening import Inbox, Listening, record_bounce
+from mailer.listening import Inbox, Listening
 from mailer.unsubscribing import Unsubscribing
 from runtime.dsn import SecretDsn
 from tests.integration.mailer.conftest import Query
