@@ -7,7 +7,6 @@ name to 127.0.0.1 would else read it through an operator's browser.
 import base64
 import binascii
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from console.errors import UsageError
 from console.settings import ConsoleSettings
+from runtime.loopback import is_loopback
 
 # Nothing is loaded from elsewhere, no script runs, and no page of others may frame ours.
 HEADERS: Final = {
@@ -80,13 +80,3 @@ class Guard:
     def may_act(self, actor: str, token: str) -> bool:
         """Return whether *token* came with a form of ours to *actor*."""
         return hmac.compare_digest(self.token(actor).encode(), token.encode())
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach *host*."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -8,7 +8,6 @@ Redirects are not followed, for what moved is not what was configured; proxies a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import httpx
 
 from mailer.reply import OutgoingMessage, Phase, Reply, refused, unanswered
 from mailer.transports.dsn import Dsn
+from runtime.loopback import is_loopback
 
 # `endpoint` is for gateways and tests; the rest is read by `HttpApi`.
 HTTP_OPTIONS = ("endpoint", "max_connections", "connect_timeout_seconds", "timeout_seconds")
@@ -35,10 +35,10 @@ class Answer:
         """Return whether the request was taken."""
         return self.status // 100 == 2  # noqa: PLR2004 - RFC 9110: 2xx
 
-    def said(self, *names: str) -> str:
-        """Return the first of the fields *names* that is there, as text."""
-        body = self.body or {}
-        return next((str(body[name]) for name in names if body.get(name) not in (None, "")), "")
+    def said(self, name: str) -> str:
+        """Return the field *name* as text; nothing where it is missing or null."""
+        value = (self.body or {}).get(name)
+        return "" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ class HttpApi:
         try:
             response = self._client.post(f"{self._endpoint}{path}", json=body, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-            return self.lost(Phase.CONNECT, error, message)
+            return lost(self.name, Phase.CONNECT, error, message)
         except httpx.HTTPError as error:
-            return self.lost(Phase.DOT, error, message)
+            return lost(self.name, Phase.DOT, error, message)
         return Answer(response.status_code, _object(response))
 
     def get(self, path: str) -> Answer | str:
@@ -106,19 +106,6 @@ class HttpApi:
             return type(error).__name__
         return Answer(response.status_code, _object(response))
 
-    def lost(self, phase: Phase, error: Exception, message: OutgoingMessage) -> Reply:
-        """Return the reply for *error*, whose text may quote what was sent and is not repeated."""
-        return unanswered(self.name, phase, text=f"no answer: {type(error).__name__}", recipient=message.recipient)
-
-    def refusal(self, answer: Answer, message: OutgoingMessage, *, known: Equivalent | None, said: str) -> Reply:
-        """Return what *answer* means: what is *known* of the provider's error, else what its status says."""
-        text = f"HTTP {answer.status}{': ' if said else ''}{said}"
-        equivalent = known or BY_STATUS.get(answer.status)
-        if equivalent is None:
-            return unanswered(self.name, Phase.DOT, text=text, recipient=message.recipient)
-        text = f"{equivalent.enhanced} {text}"
-        return refused(self.name, equivalent.phase, code=equivalent.code, text=text, recipient=message.recipient)
-
     def _opened(self) -> httpx.Client:
         limits = httpx.Limits(
             max_connections=self.max_connections,
@@ -128,21 +115,34 @@ class HttpApi:
         return httpx.Client(headers=self._headers, timeout=self._timeout, limits=limits, follow_redirects=False)
 
 
+def lost(transport: str, phase: Phase, error: Exception, message: OutgoingMessage) -> Reply:
+    """Return the reply for *error*, whose text may quote what was sent and is not repeated."""
+    return unanswered(transport, phase, text=f"no answer: {type(error).__name__}", recipient=message.recipient)
+
+
+def refusal(transport: str, message: OutgoingMessage, *, status: int, known: Equivalent | None, said: str) -> Reply:
+    """Return what an answer of *status* means: what is *known* of the provider's error, else what its status says."""
+    text = f"HTTP {status}{': ' if said else ''}{said}"
+    equivalent = known or BY_STATUS.get(status)
+    if equivalent is None:
+        return unanswered(transport, Phase.DOT, text=text, recipient=message.recipient)
+    return refused_as(equivalent, transport, message, text=text)
+
+
+def refused_as(what: Equivalent, transport: str, message: OutgoingMessage, *, text: str) -> Reply:
+    """Return the refusal that *what* is, with the provider's *text*."""
+    text = f"{what.enhanced} {text}"
+    return refused(transport, what.phase, code=what.code, text=text, recipient=message.recipient)
+
+
 def endpoint_of(dsn: Dsn, *, default: str) -> str:
     """Return where requests go: *default*, or the option `endpoint`, without TLS on this machine only."""
     endpoint = dsn.options.get("endpoint", default).rstrip("/")
     parts = urlsplit(endpoint)
-    plain_is_safe = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    plain_is_safe = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or not (parts.scheme == "https" or plain_is_safe):
         dsn.refuse(f"expected endpoint to be https://…, or http:// on this machine, got {parts.scheme}://…")
     return endpoint
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _object(response: httpx.Response) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.transports.dsn import Dsn
-from mailer.transports.http_api import HTTP_OPTIONS, Answer, Equivalent, HttpApi
+from mailer.transports.http_api import HTTP_OPTIONS, Answer, Equivalent, HttpApi, refusal
 from mailer.transports.message_fields import MessageFields, UnsayableMessageError, message_fields
 
 _STREAM = "stream"
@@ -102,4 +102,4 @@ class PostmarkTransport:
             text = f"HTTP {answer.status} without Postmark's answer"
             return unanswered(self.name, Phase.DOT, text=text, recipient=message.recipient)
         known = _ERRORS.get(number) if isinstance(number, int) else None
-        return self._api.refusal(answer, message, known=known, said=f"{number} {answer.said('Message')}")
+        return refusal(self.name, message, status=answer.status, known=known, said=f"{number} {answer.said('Message')}")

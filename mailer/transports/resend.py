@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.transports.dsn import Dsn
-from mailer.transports.http_api import HTTP_OPTIONS, Answer, Equivalent, HttpApi
+from mailer.transports.http_api import HTTP_OPTIONS, Answer, Equivalent, HttpApi, refusal
 from mailer.transports.message_fields import MessageFields, UnsayableMessageError, message_fields
 
 _ENDPOINT = "https://api.resend.com"
@@ -93,7 +93,7 @@ class ResendTransport:
         if answer.ok or answer.status == _CONFLICT:
             text = f"HTTP {answer.status}: {said}"
             return unanswered(self.name, Phase.DOT, text=text, recipient=message.recipient)
-        return self._api.refusal(answer, message, known=_ERRORS.get(name), said=said)
+        return refusal(self.name, message, status=answer.status, known=_ERRORS.get(name), said=said)
 
 
 def _request(fields: MessageFields, recipient: str) -> dict[str, object]:

@@ -24,9 +24,9 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
-from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
+from mailer.reply import OutgoingMessage, Phase, Reply, accepted, unanswered
 from mailer.transports.dsn import Dsn
-from mailer.transports.http_api import BY_STATUS, HTTP_OPTIONS, Equivalent, endpoint_of
+from mailer.transports.http_api import HTTP_OPTIONS, Equivalent, endpoint_of, lost, refusal, refused_as
 from mailer.transports.message_fields import delivery_name
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z0-9]+)+-\d")
@@ -96,7 +96,7 @@ class SesTransport:
             return self._failed(error, message)
         except (AttributeError, TypeError, ValueError) as error:
             # What botocore's parser makes of an answer that is JSON and not SES's.
-            return self._lost(Phase.DOT, error, message)
+            return lost(self.name, Phase.DOT, error, message)
         if not (taken_as := answer.get("MessageId")):
             # botocore passes an answer on that was cut short, or is a gateway's.
             text = "HTTP 200 without SES's answer"
@@ -124,33 +124,22 @@ class SesTransport:
         kind = type(error).__name__
         match error:
             case NoCredentialsError() | PartialCredentialsError():
-                return self._refused(_ACCOUNT, f"no credentials: {kind}", message)
+                return refused_as(_ACCOUNT, self.name, message, text=f"no credentials: {kind}")
             case ParamValidationError():
-                return self._refused(Equivalent(Phase.DATA, 554, "5.6.0"), kind, message)
+                return refused_as(Equivalent(Phase.DATA, 554, "5.6.0"), self.name, message, text=kind)
             case ConnectTimeoutError() | EndpointConnectionError() | ProxyConnectionError() | SSLError():
-                return self._lost(Phase.CONNECT, error, message)
+                return lost(self.name, Phase.CONNECT, error, message)
             case _:
-                return self._lost(Phase.DOT, error, message)
+                return lost(self.name, Phase.DOT, error, message)
 
     def _refusal(self, error: ClientError, message: OutgoingMessage) -> Reply:
         said = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code, words = str(said.get("Code", "")), str(said.get("Message", ""))
-        known = _ERRORS.get(code) or BY_STATUS.get(status)
+        known = _ERRORS.get(code)
         if code == "MessageRejected" and _NOT_VERIFIED.search(words):
             known = _SENDER
-        text = f"HTTP {status}: {code} {words}"
-        if known is None:
-            return unanswered(self.name, Phase.DOT, text=text, recipient=message.recipient)
-        return self._refused(known, text, message)
-
-    def _refused(self, what: Equivalent, text: str, message: OutgoingMessage) -> Reply:
-        text = f"{what.enhanced} {text}"
-        return refused(self.name, what.phase, code=what.code, text=text, recipient=message.recipient)
-
-    def _lost(self, phase: Phase, error: Exception, message: OutgoingMessage) -> Reply:
-        # Its text may quote the request.
-        return unanswered(self.name, phase, text=f"no answer: {type(error).__name__}", recipient=message.recipient)
+        return refusal(self.name, message, status=status, known=known, said=f"{code} {words}")
 
 
 def _client(dsn: Dsn, region: str, connections: int) -> Any:  # noqa: ANN401 - botocore makes its clients at run time

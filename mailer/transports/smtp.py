@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import cast
 
 from mailer.reply import OutgoingMessage, Phase, Reply, unanswered
 from mailer.transports.dsn import Dsn
 from mailer.transports.smtp_session import SessionFailedError, SmtpSession, SmtpSettings, StartTls
+from runtime.loopback import is_loopback
 
 MESSAGES_A_SESSION = 100
 _CLOSING = 421
@@ -197,9 +197,9 @@ def _own_name(dsn: Dsn) -> str | None:
 def _starttls(dsn: Dsn, host: str, *, implicit: bool) -> StartTls:
     if implicit and "starttls" in dsn.options:
         dsn.refuse("smtps:// encrypts from the start and knows no starttls", fix="leave the option out")
-    default = "never" if implicit or _is_loopback(host) else "require"
+    default = "never" if implicit or is_loopback(host) else "require"
     starttls = cast("StartTls", dsn.choice("starttls", ("require", "try", "never"), default=default))
-    if starttls == "try" and dsn.user is not None and not _is_loopback(host):
+    if starttls == "try" and dsn.user is not None and not is_loopback(host):
         dsn.refuse(
             "starttls=try would show the password to whoever stands in between",
             fix="use starttls=require, or never on a network that you trust",
@@ -217,10 +217,3 @@ def _context(dsn: Dsn, *, verify: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
