@@ -18,8 +18,6 @@ from mailer.transports.console import ConsoleTransport
 from mailer.transports.dsn import Dsn, parse_dsn, split_combinator
 from mailer.transports.file import FileTransport
 from mailer.transports.null import NullTransport
-from mailer.transports.postmark import PostmarkTransport
-from mailer.transports.resend import ResendTransport
 from mailer.transports.smtp import SmtpTransport
 
 __all__ = [
@@ -71,9 +69,22 @@ class Opened:
     rates: Mapping[str, float]
 
 
+# Their clients are imported where they are used: every command of the mailer passes by here, and few need one.
+def _postmark(dsn: Dsn) -> Transport:
+    from mailer.transports.postmark import PostmarkTransport  # noqa: PLC0415
+
+    return PostmarkTransport(dsn)
+
+
+def _resend(dsn: Dsn) -> Transport:
+    from mailer.transports.resend import ResendTransport  # noqa: PLC0415
+
+    return ResendTransport(dsn)
+
+
 def _ses(dsn: Dsn) -> Transport:
     try:
-        from mailer.transports.ses import SesTransport  # noqa: PLC0415 - botocore is an extra, and slow to import
+        from mailer.transports.ses import SesTransport  # noqa: PLC0415 - botocore is an extra, too
     except ImportError as error:
         dsn.refuse(f"ses needs botocore ({error.name} is missing)", fix="pip install 'pg-outbox-relay[ses]'")
     return SesTransport(dsn)
@@ -85,8 +96,8 @@ _SHIPPED: dict[str, TransportFactory] = {
     "file": FileTransport,
     "console": ConsoleTransport,
     "null": NullTransport,
-    "postmark": PostmarkTransport,
-    "resend": ResendTransport,
+    "postmark": _postmark,
+    "resend": _resend,
     "ses": _ses,
 }
 
