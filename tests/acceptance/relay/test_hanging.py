@@ -68,6 +68,25 @@ def never_committed(relays: Relays, network: ForgetfulNetwork) -> None:
     network.losing = False
 
 
+def hang_between(
+    relays: Relays,
+    network: ForgetfulNetwork,
+    insert: Insert,
+    settings: RelaySettings,
+    *,
+    publish: Callable[[Relays, ForgetfulNetwork], object],
+) -> set[str]:
+    """Publish 4 events, let the transaction of the next 5 hang, insert 6 more; return the topics where it hangs."""
+    insert(4)
+    relays.drain()
+    insert(5)
+    topics = network.forgotten = forgotten(settings)
+    publish(relays, network)
+    network.forgotten = set()
+    insert(6)
+    return topics
+
+
 @pytest.mark.parametrize(
     ("publish", "outcome", "proof"),
     [
@@ -97,13 +116,7 @@ def test_a_hanging_transaction_stops_the_relay_and_ends_as_it_is_proven_to_have_
     outcome: Outcome,
     proof: str,
 ) -> None:
-    insert(4)
-    relays.drain()
-    insert(5)
-    network.forgotten = forgotten(settings)
-    publish(relays, network)
-    network.forgotten = set()
-    insert(6)
+    hang_between(relays, network, insert, settings, publish=publish)
 
     stopped = relays.start("drain")
 
@@ -141,13 +154,7 @@ def test_resync_ends_what_hangs_as_it_is_proven_to_have_ended_before_it_does_wha
     settings: RelaySettings,
     publish: Callable[[Relays, ForgetfulNetwork], None],
 ) -> None:
-    insert(4)
-    relays.drain()
-    insert(5)
-    network.forgotten = forgotten(settings)
-    publish(relays, network)
-    network.forgotten = set()
-    insert(6)
+    hang_between(relays, network, insert, settings, publish=publish)
     assert relays.start("drain").wait() == GUARANTEE
 
     shown = outbox("relay", "resync", "0")
@@ -176,13 +183,7 @@ def test_a_committed_page_that_was_aborted_by_hand_is_put_right_from_the_topics(
     outbox: Operator,
     settings: RelaySettings,
 ) -> None:
-    insert(4)
-    relays.drain()
-    insert(5)
-    network.forgotten = forgotten(settings)
-    relays.drain()
-    topics, network.forgotten = network.forgotten, set()
-    insert(6)
+    topics = hang_between(relays, network, insert, settings, publish=lambda relays, _: relays.drain())
     transactions = open_transactions(settings)
     assert "hangs on outbox." in outbox("relay", "position").out
     refused = outbox("relay", "resync", "0")
