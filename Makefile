@@ -47,7 +47,7 @@ chaos: setup ## break everything at random while hosts write, then read back and
 mutants: setup ## break a rule of the protocol at a time, and see which test notices (NAME="barrier-off …")
 	@$(BIN)/python -m tests.mutations $(NAME) $(ARGS)
 
-bench: setup ## measure throughput and latency
+bench: setup ## measure speed against limits and peers, and write docs/performance.md (ARGS="relay latency")
 	@$(BIN)/python -m bench $(ARGS)
 
 lint: setup ## check form, types and the arrows between packages

@@ -1,22 +1,56 @@
-"""Run a bench by name: `python -m bench latency`."""
+"""Run a bench by name: `python -m bench latency`; without one, all that are not long."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-from bench import latency, relay, seam
+from bench import page, plots, results
+from bench.machine import machine
+from bench.results import FOLDER, Result
 
-BENCHES = {"latency": latency.run, "relay": relay.run, "seam": seam.run}
+if TYPE_CHECKING:
+    from bench.bench import Bench
+
+# In the order in which they run; each is a module `bench.NAME` with a BENCH.
+NAMES = ("relay", "latency", "seam")
 
 
 def main() -> int:
-    """Run the named benches, or all of them; return 0."""
-    parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], help="which; all when none is named")
-    for name in parser.parse_args().names or BENCHES:
-        BENCHES[name]()
+    """Run what is named, or all; return 1 when `--check` finds the documentation older than the results, else 0."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(NAMES)}")
+    parser.add_argument("--page", action="store_true", help="write docs/performance.md and plots from kept results")
+    parser.add_argument("--check", action="store_true", help="say whether docs/performance.md is made from them")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(NAMES):
+        parser.error(f"expected a name out of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
+    if arguments.check:
+        return page.check(benches())
+    if not arguments.page:
+        for bench in benches():
+            if bench.name in arguments.names or not (arguments.names or bench.long):
+                _run(bench)
+    page.write(benches())
     return 0
+
+
+def benches() -> list[Bench]:
+    """Return every bench."""
+    return [cast("Bench", import_module(f"bench.{name}").BENCH) for name in NAMES]
+
+
+def _run(bench: Bench) -> None:
+    """Measure, keep, draw and print."""
+    began, before = time.monotonic(), machine()
+    print(f"{bench.name}: {bench.question}", flush=True)
+    result = Result(before, bench.measure())
+    path = results.save(bench.name, result)
+    plots.draw(bench, result.rounds, FOLDER / f"{bench.name}.svg")
+    print(f"{bench.tabulate(result.rounds)}\n{path}, {time.monotonic() - began:.0f} s\n", flush=True)
 
 
 if __name__ == "__main__":

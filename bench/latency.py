@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import tempfile
 import threading
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,45 +22,45 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from bench import plots
+from bench.bench import Bench
+from bench.contest import contest, spread
+from bench.programs import inherited
+from bench.table import Table
 from console.migrate import upgrade
 from devstack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from matplotlib.axes import Axes
+
+    from bench.contest import Figures, Rounds
+
 RATE = 100.0
 SECONDS = 20.0
 TOPIC = "outbox.event.latency"
-RESULTS = Path(__file__).parent / "results"
+ROUNDS = 3
 
 
-def run() -> None:
-    """Measure, print a table and write bench/results/latency.json."""
+def _measure() -> Rounds:
     with Stack.start(kafka=True, postgres=True, smtp=False) as servers:
         upgrade(servers.database_url)
         admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap})
         admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(30)
-        floor = _floor(servers)
         with _relay(servers):
-            latencies = _latencies(servers)
-        floor += _floor(servers)
-    summaries = {"relay_ms": _summary(latencies), "floor_ms": _summary(floor)}
-    figures = {"rate_per_second": RATE, "events": len(latencies), **summaries}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "latency.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(f"commit -> read_committed consumer at {RATE:.0f} events/s, {len(latencies)} events, ms")
-    for name, summary in summaries.items():
-        print(f"  {name:9}" + "  ".join(f"{key} {value:7.1f}" for key, value in summary.items()))
+            contestants = {
+                "floor": lambda: _summary(_floor(servers)),
+                "relay": lambda: _summary(_latencies(servers)),
+            }
+            return contest(contestants, rounds=ROUNDS)
 
 
-def _summary(samples: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(samples, n=1000)
-    return {
-        "p50": round(cuts[499] * 1000, 2),
-        "p99": round(cuts[989] * 1000, 2),
-        "p99.9": round(cuts[998] * 1000, 2),
-        "max": round(max(samples) * 1000, 2),
-    }
+def _summary(samples: list[float]) -> Figures:
+    """Return milliseconds."""
+    cuts = statistics.quantiles(samples, n=1000, method="inclusive")
+    named = {"p50": cuts[499], "p99": cuts[989], "p99.9": cuts[998], "max": max(samples)}
+    return {name: 1e3 * seconds for name, seconds in named.items()}
 
 
 def _latencies(servers: Stack) -> list[float]:
@@ -70,7 +68,9 @@ def _latencies(servers: Stack) -> list[float]:
     committed: dict[str, float] = {}
     arrived: dict[str, float] = {}
     total = int(RATE * SECONDS)
-    reader = threading.Thread(target=_read, args=(servers.kafka_bootstrap, arrived, total + 1))
+    reader = threading.Thread(
+        target=_read, args=(servers.kafka_bootstrap, arrived, total + 1), kwargs={"begin": _end(servers)}
+    )
     reader.start()
     with psycopg.connect(servers.database_url) as host:
         _insert(host, committed)  # the relay's first take-over is not what is measured
@@ -87,6 +87,14 @@ def _latencies(servers: Stack) -> list[float]:
     return measured
 
 
+def _end(servers: Stack) -> int:
+    """Return the offset at which the next event of the topic will be."""
+    asking = Consumer({"bootstrap.servers": servers.kafka_bootstrap, "group.id": "bench-end"})
+    _, end = asking.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=10)
+    asking.close()
+    return int(end)
+
+
 def _insert(host: psycopg.Connection, committed: dict[str, float]) -> None:
     event_id = str(uuid.uuid4())
     host.execute(
@@ -98,7 +106,7 @@ def _insert(host: psycopg.Connection, committed: dict[str, float]) -> None:
     committed[event_id] = time.monotonic()
 
 
-def _read(bootstrap: str, arrived: dict[str, float], total: int) -> None:
+def _read(bootstrap: str, arrived: dict[str, float], total: int, *, begin: int) -> None:
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -107,7 +115,7 @@ def _read(bootstrap: str, arrived: dict[str, float], total: int) -> None:
             "fetch.wait.max.ms": 50,
         }
     )
-    consumer.assign([TopicPartition(TOPIC, 0, 0)])
+    consumer.assign([TopicPartition(TOPIC, 0, begin)])
     while len(arrived) < total:
         message = consumer.poll(1)
         if message is not None and message.error() is None:
@@ -131,8 +139,7 @@ def _floor(servers: Stack, *, samples: int = 200) -> list[float]:
             "fetch.wait.max.ms": 50,
         }
     )
-    _, end = consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=10)
-    consumer.assign([TopicPartition(TOPIC, 0, end)])
+    consumer.assign([TopicPartition(TOPIC, 0, _end(servers))])
     measured = []
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute("create table if not exists bench_floor (at timestamptz)")
@@ -151,7 +158,7 @@ def _floor(servers: Stack, *, samples: int = 200) -> list[float]:
 
 @contextlib.contextmanager
 def _relay(servers: Stack) -> Iterator[None]:
-    environment = dict(os.environ) | servers.environment()  # noqa: TID251  a child process inherits ours
+    environment = inherited(servers.environment())
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "console", "relay", "run"], env=environment, stdout=log, stderr=log
@@ -161,3 +168,24 @@ def _relay(servers: Stack) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait(20)
+
+
+def _tabulate(rounds: Rounds) -> Table:
+    figures = ("p50", "p99", "p99.9", "max")
+    rows = [(who, *(f"{spread(rounds, who, figure):.1f}" for figure in figures)) for who in rounds]
+    return Table((f"at {RATE:.0f} events/s, ms", *figures), rows)
+
+
+def _plot(axes: Axes, rounds: Rounds) -> None:
+    figures = ("p50", "p99", "p99.9", "max")
+    plots.bars(axes, figures, {who: [spread(rounds, who, figure) for figure in figures] for who in rounds})
+    axes.set_ylabel("ms from commit to consumer")
+
+
+BENCH = Bench(
+    name="latency",
+    question="how long from the commit of an insert to a read_committed consumer, against the floor of the machine?",
+    measure=_measure,
+    tabulate=_tabulate,
+    plot=_plot,
+)

@@ -6,69 +6,88 @@ metrics that every relay has. Both are told again what the same drain told, so t
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING
 
-import psycopg
-
+from bench import backlog, plots
+from bench.bench import Bench
+from bench.contest import contest, spread
+from bench.programs import figures_of
+from bench.table import Table
 from console.migrate import upgrade
 from devstack import Stack
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bench.contest import Figures, Rounds
+
 # Events a page, and pages: a relay with a backlog, and one that publishes each event as it comes.
 CASES = ((1000, 200), (1, 1000))
-RESULTS = Path(__file__).parent / "results"
-_INSERT = """
-insert into outbox.event (aggregate_type, aggregate_id, type, payload)
-select 'bench', (n %% 1000)::text, 'bench.happened', json_build_object('n', n, 'filler', repeat('x', 280))
-from generate_series(1, %s) as n
-"""
+ROUNDS = 3
 
 
-def run() -> None:
-    """Measure, print a table and write bench/results/seam.json."""
-    found = {}
+def _measure() -> Rounds:
     with Stack.start(kafka=True, postgres=True, smtp=False) as servers:
         upgrade(servers.database_url)
         _drain(servers, 1000, 10)  # bootstraps, and makes the topic
-        for rows, pages in CASES:
-            found[f"{rows} a page"] = _summary(_drain(servers, rows, rows * pages))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "seam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    for name, figures in found.items():
-        print(
-            f"{name:12} {figures['told_a_page']:5.1f} told a page of {figures['page_ms']:7.3f} ms:"
-            f" {figures['nobody_us_a_page']:6.2f} us to nobody, ratio {figures['nobody_ratio']:.5f};"
-            f" {figures['production_us_a_page']:6.1f} us to log and metrics, ratio {figures['production_ratio']:.5f}",
-            flush=True,
-        )
+        contestants = {f"{rows:,} a page": partial(_drain, servers, rows, rows * pages) for rows, pages in CASES}
+        return contest(contestants, rounds=ROUNDS)
 
 
-def _drain(servers: Stack, rows: int, events: int) -> dict[str, float]:
-    with psycopg.connect(servers.database_url) as connection:
-        connection.execute(_INSERT, (events,))
+def _drain(servers: Stack, rows: int, events: int) -> Figures:
+    backlog.insert(servers.database_url, events)
     settings = servers.environment() | {"OUTBOX_RELAY_PAGE_ROWS": str(rows)}
-    ended = subprocess.run(
-        [sys.executable, "-m", "bench.seam_process"],
-        env={**os.environ, **settings},  # noqa: TID251  a child process inherits ours
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # its log
-        check=True,
-    )
-    figures: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
-    return figures
-
-
-def _summary(figures: dict[str, float]) -> dict[str, float]:
+    figures = figures_of("bench.seam_process", settings=settings)
     pages, seconds = figures["pages"], figures["seconds"]
     return {
-        "pages": pages,
-        "told_a_page": round(figures["told"] / pages, 1),
-        "page_ms": round(1e3 * seconds / pages, 3),
-        "nobody_us_a_page": round(1e6 * figures["nobody_seconds"] / pages, 2),
-        "nobody_ratio": round(figures["nobody_seconds"] / seconds, 6),
-        "production_us_a_page": round(1e6 * figures["production_seconds"] / pages, 1),
-        "production_ratio": round(figures["production_seconds"] / seconds, 6),
+        "told_a_page": figures["told"] / pages,
+        "page_ms": 1e3 * seconds / pages,
+        "nobody_us_a_page": 1e6 * figures["nobody_seconds"] / pages,
+        "nobody_ratio": figures["nobody_seconds"] / seconds,
+        "production_us_a_page": 1e6 * figures["production_seconds"] / pages,
+        "production_ratio": figures["production_seconds"] / seconds,
     }
+
+
+def _tabulate(rounds: Rounds) -> Table:
+    rows = [
+        (
+            case,
+            f"{spread(rounds, case, 'told_a_page').median:.1f}",
+            f"{spread(rounds, case, 'page_ms'):.2f}",
+            f"{spread(rounds, case, 'nobody_us_a_page').median:.1f}",
+            f"{spread(rounds, case, 'nobody_ratio').median:.3%}",
+            f"{spread(rounds, case, 'production_us_a_page').median:.0f}",
+            f"{spread(rounds, case, 'production_ratio').median:.3%}",
+        )
+        for case in rounds
+    ]
+    heads = (
+        "events",
+        "told a page",
+        "ms a page",
+        "µs to nobody",
+        "of the time",
+        "µs to log and metrics",
+        "of the time",
+    )
+    return Table(heads, rows)
+
+
+def _plot(axes: Axes, rounds: Rounds) -> None:
+    series = {
+        "to nobody": [spread(rounds, case, "nobody_ratio") for case in rounds],
+        "to log and metrics": [spread(rounds, case, "production_ratio") for case in rounds],
+    }
+    plots.bars(axes, list(rounds), series)
+    axes.set_ylabel("part of the drain's time")
+
+
+BENCH = Bench(
+    name="seam",
+    question="what does the telemetry cost through which tests break a relay at named points?",
+    measure=_measure,
+    tabulate=_tabulate,
+    plot=_plot,
+)
