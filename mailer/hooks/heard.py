@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from mailer.bounces import Bounce
 from mailer.errors import MailerError
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(eq=False)
@@ -24,10 +27,11 @@ class HookRefusedError(MailerError):
 
 @dataclass(frozen=True, slots=True)
 class HookRequest:
-    """A POST as it came; the names of *headers* are in lower case."""
+    """A POST as it came, and when; the names of *headers* are in lower case."""
 
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    at: datetime
 
     def json(self) -> dict[str, Any]:
         """Return the object in the body; raise HookRefusedError when there is none."""
@@ -43,14 +47,26 @@ class Heard:
 
 
 def json_object(text: bytes | str) -> dict[str, Any]:
-    """Return the object that *text* is; raise HookRefusedError when it is none."""
+    """Return the object that *text* is; raise HookRefusedError when it is none, or holds half of a surrogate pair."""
     try:
         content = json.loads(text)
+        # Neither a signature nor a column can be made of such a half.
+        json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise HookRefusedError("expected JSON") from None
     if not isinstance(content, dict):
         raise HookRefusedError("expected a JSON object")
     return content
+
+
+def check_age(made_at: datetime, request: HookRequest, *, oldest: timedelta) -> None:
+    """Raise HookRefusedError for a request that was signed longer than *oldest* ago, or that is to be yet.
+
+    What is played again says nothing new of a message; but a complaint would unsubscribe a reader who came back since.
+    """
+    if not -_CLOCKS_DIFFER <= request.at - made_at <= oldest:
+        limit = round(oldest.total_seconds() / 60)
+        raise HookRefusedError(f"expected it to be signed in the last {limit} minutes, by our clock", status=401)
 
 
 def inner(content: object, *names: str) -> dict[str, Any]:

@@ -6,11 +6,14 @@ Source: https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests and 
 import base64
 import binascii
 import hmac
+from datetime import UTC, datetime, timedelta
 
 from mailer.bounces import bounced
-from mailer.hooks.heard import Heard, HookRefusedError, HookRequest, by_subtype, delivery_of, inner
+from mailer.hooks.heard import Heard, HookRefusedError, HookRequest, by_subtype, check_age, delivery_of, inner
 
 _PREFIX = "whsec_"
+# Svix's own, and each of its retries is signed anew.
+_OLDEST = timedelta(minutes=5)
 
 
 def hear(request: HookRequest, *, secret: str) -> Heard:
@@ -49,3 +52,11 @@ def _check(request: HookRequest, secret: str) -> None:
     signatures = [one.partition(",")[2] for one in given[2].split() if one.startswith("v1,")]
     if not any(hmac.compare_digest(one.encode(), expected.encode()) for one in signatures):
         raise HookRefusedError("its signature is not Resend's", status=401)
+    check_age(_moment(given[1]), request, oldest=_OLDEST)
+
+
+def _moment(seconds: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise HookRefusedError("expected svix-timestamp to be seconds", status=401) from None

@@ -8,8 +8,8 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
@@ -18,10 +18,24 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509 import load_pem_x509_certificate
 
 from mailer.bounces import Bounce, bounced
-from mailer.hooks.heard import Heard, HookRefusedError, HookRequest, by_subtype, delivery_of, inner, json_object
+from mailer.hooks.heard import (
+    Heard,
+    HookRefusedError,
+    HookRequest,
+    by_subtype,
+    check_age,
+    delivery_of,
+    inner,
+    json_object,
+)
 
-# The only hosts whose certificates are Amazon's own.
-_AMAZON = re.compile(r"sns\.[a-z0-9-]{3,20}\.amazonaws\.com(?:\.cn)?")
+# The whole URL and not its host alone: on the same host is SNS's API, whose answers repeat what others have written. A
+# certificate in one of those would be believed.
+_HOST = r"https://sns\.[a-z0-9-]{3,20}\.amazonaws\.com(?:\.cn)?"
+_CERTIFICATE = re.compile(rf"{_HOST}/SimpleNotificationService-[0-9A-Za-z]{{1,64}}\.pem")
+_SUBSCRIBE = re.compile(rf"{_HOST}/\?Action=ConfirmSubscription&[0-9A-Za-z&=%:._-]{{1,1000}}")
+# SNS repeats what was not heard as it was signed at first: for an hour, longer where the topic says so.
+_OLDEST = timedelta(days=1)
 _NOTIFICATION = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 Fetch = Callable[[str], bytes]
@@ -37,8 +51,9 @@ def hear(request: HookRequest, *, topic: str, fetch: Fetch) -> Heard:
         raise HookRefusedError("expected a message of our topic", status=403)
     kind = envelope.get("Type")
     _check(envelope, _NOTIFICATION if kind == "Notification" else _CONFIRMATION, fetch)
+    check_age(_moment(envelope.get("Timestamp")), request, oldest=_OLDEST)
     if kind == "SubscriptionConfirmation":
-        fetch(_amazons(envelope.get("SubscribeURL")))
+        fetch(_amazons(envelope.get("SubscribeURL"), _SUBSCRIBE))
         return Heard()
     if kind != "Notification":
         return Heard()
@@ -82,7 +97,7 @@ def _check(envelope: Mapping[str, Any], fields: tuple[str, ...], fetch: Fetch) -
     algorithm = {"1": hashes.SHA1(), "2": hashes.SHA256()}.get(str(envelope.get("SignatureVersion")))  # noqa: S303 - SNS's own
     if algorithm is None:
         raise HookRefusedError("expected SignatureVersion 1 or 2", status=403)
-    certificate = load_certificate(fetch(_amazons(envelope.get("SigningCertURL"))))
+    certificate = load_certificate(fetch(_amazons(envelope.get("SigningCertURL"), _CERTIFICATE)))
     try:
         signature = base64.b64decode(str(envelope.get("Signature", "")), validate=True)
         certificate.verify(signature, signed, padding.PKCS1v15(), algorithm)
@@ -101,8 +116,14 @@ def load_certificate(pem: bytes) -> rsa.RSAPublicKey:
     return key
 
 
-def _amazons(url: object) -> str:
-    parts = urlsplit(str(url))
-    if parts.scheme != "https" or not _AMAZON.fullmatch(parts.hostname or "") or parts.port not in (None, 443):
+def _amazons(url: object, pattern: re.Pattern[str]) -> str:
+    if not isinstance(url, str) or not pattern.fullmatch(url):
         raise HookRefusedError("expected a URL of SNS", status=403)
-    return str(url)
+    return url
+
+
+def _moment(text: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise HookRefusedError("expected Timestamp to be an instant", status=403) from None

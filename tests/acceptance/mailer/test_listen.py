@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -74,9 +75,10 @@ def bounced(message: uuid.UUID) -> tuple[bytes, dict[str, str]]:
     bounce = {"type": "Permanent", "subType": "General", "message": "no such user"}
     data = {"to": ["ada@example.com"], "tags": {"delivery": str(message)}, "bounce": bounce}
     body = json.dumps({"type": "email.bounced", "data": data}).encode()
-    mac = hmac.digest(base64.b64decode(SIGNING), b"msg_1.1779019200." + body, "sha256")
+    now = f"{time.time():.0f}"
+    mac = hmac.digest(base64.b64decode(SIGNING), f"msg_1.{now}.".encode() + body, "sha256")
     signature = f"v1,{base64.b64encode(mac).decode()}"
-    return body, {"svix-id": "msg_1", "svix-timestamp": "1779019200", "svix-signature": signature}
+    return body, {"svix-id": "msg_1", "svix-timestamp": now, "svix-signature": signature}
 
 
 def sent(query: Query) -> uuid.UUID:

@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from mailer.hooks import Heard, HookRefusedError, HookRequest, postmark, resend,
 
 OURS = UUID("5b1d8cc0-1111-4222-8333-444455556666")
 ADDRESS = "ada@example.com"
+NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 
 
 def facts(heard: Heard) -> tuple[list[tuple[UUID, bool]], tuple[UUID, ...]]:
@@ -30,11 +32,11 @@ def facts(heard: Heard) -> tuple[list[tuple[UUID, bool]], tuple[UUID, ...]]:
 KEY = base64.b64encode(b"of nobody at all").decode()
 
 
-def signed(event: object, *, key: str = KEY) -> HookRequest:
+def signed(event: object, *, key: str = KEY, seconds: str = f"{NOW.timestamp():.0f}") -> HookRequest:
     body = json.dumps(event).encode()
-    mac = hmac.digest(base64.b64decode(key), b"msg_1.1779019200." + body, "sha256")
+    mac = hmac.digest(base64.b64decode(key), f"msg_1.{seconds}.".encode() + body, "sha256")
     signatures = f"v1,{base64.b64encode(b'old').decode()} v1,{base64.b64encode(mac).decode()}"
-    return HookRequest({"svix-id": "msg_1", "svix-timestamp": "1779019200", "svix-signature": signatures}, body)
+    return HookRequest({"svix-id": "msg_1", "svix-timestamp": seconds, "svix-signature": signatures}, body, NOW)
 
 
 def of_resend(kind: str, **data: object) -> object:
@@ -65,13 +67,35 @@ def test_resends_hooks(event: object, expected: object) -> None:
 
 def test_what_resend_did_not_sign_is_refused() -> None:
     good = signed(of_resend("email.complained"))
-    tampered = HookRequest(good.headers, good.body.replace(b"complained", b"bounced"))
+    tampered = replace(good, body=good.body.replace(b"complained", b"bounced"))
+    later = replace(good, headers={**good.headers, "svix-timestamp": str(int(good.headers["svix-timestamp"]) + 60)})
+    other_id = replace(good, headers={**good.headers, "svix-id": "msg_2"})
+    other_version = replace(
+        good, headers={**good.headers, "svix-signature": good.headers["svix-signature"].replace("v1,", "v1a,")}
+    )
     other = signed(of_resend("email.complained"), key=base64.b64encode(b"another").decode())
 
-    for request in (tampered, other, HookRequest({}, good.body)):
+    for request in (tampered, later, other_id, other_version, other, replace(good, headers={})):
         with pytest.raises(HookRefusedError) as refused:
             resend.hear(request, secret=f"whsec_{KEY}")
         assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(("after", "heard"), [(-301, False), (-299, True), (0, True), (299, True), (301, False)])
+def test_what_resend_signed_counts_for_five_minutes(after: int, heard: bool) -> None:  # noqa: FBT001 - a table
+    request = replace(signed(of_resend("email.complained")), at=NOW + timedelta(seconds=after))
+
+    if heard:
+        assert resend.hear(request, secret=KEY).complaints == (OURS,)
+    else:
+        with pytest.raises(HookRefusedError, match="signed in the last 5 minutes"):
+            resend.hear(request, secret=KEY)
+
+
+@pytest.mark.parametrize("seconds", ["", "soon", "1e9", "99999999999999999999", "-99999999999999"])
+def test_a_time_that_is_none_is_refused(seconds: str) -> None:
+    with pytest.raises(HookRefusedError):
+        resend.hear(signed(of_resend("email.complained"), seconds=seconds), secret=KEY)
 
 
 # ---------------------------------------------------------------------------------------------------- Postmark
@@ -80,7 +104,7 @@ def test_what_resend_did_not_sign_is_refused() -> None:
 def of_postmark(record: str, kind: str, login: str = "hook:pass") -> HookRequest:
     event = {"RecordType": record, "Type": kind, "Email": ADDRESS, "Details": f"smtp;550 {ADDRESS}"}
     body = json.dumps({**event, "Metadata": {"delivery": str(OURS)}}).encode()
-    return HookRequest({"authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}, body)
+    return HookRequest({"authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}, body, NOW)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +129,7 @@ def test_postmarks_hooks(record: str, kind: str, expected: object) -> None:
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer x"}, {"authorization": "Basic aG9vazp4"}])
 def test_who_does_not_sign_in_as_postmark_is_refused(headers: Mapping[str, str]) -> None:
     with pytest.raises(HookRefusedError, match="expected the hook's URL"):
-        postmark.hear(HookRequest(headers, b"{}"), login="hook:pass")
+        postmark.hear(HookRequest(headers, b"{}", NOW), login="hook:pass")
 
 
 # ------------------------------------------------------------------------------------------------ SES, by SNS
@@ -126,8 +150,8 @@ def certificate(key: rsa.RSAPrivateKey) -> bytes:
     return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def from_sns(key: rsa.RSAPrivateKey, message: object, *, version: str = "2", **changes: str) -> HookRequest:
-    envelope = {
+def from_sns(key: rsa.RSAPrivateKey, message: object, *, version: str = "2", **changes: object) -> HookRequest:
+    envelope: dict[str, object] = {
         "Type": "Notification",
         "MessageId": "m1",
         "TopicArn": TOPIC,
@@ -138,10 +162,10 @@ def from_sns(key: rsa.RSAPrivateKey, message: object, *, version: str = "2", **c
         **changes,
     }
     names = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
-    text = "".join(f"{name}\n{envelope[name]}\n" for name in names if name in envelope)
+    text = "".join(f"{name}\n{envelope[name]}\n" for name in names if envelope.get(name) is not None)
     algorithm = hashes.SHA1() if version == "1" else hashes.SHA256()  # noqa: S303 - what SNS calls version 1
     envelope["Signature"] = base64.b64encode(key.sign(text.encode(), padding.PKCS1v15(), algorithm)).decode()
-    return HookRequest({}, json.dumps(envelope).encode())
+    return HookRequest({}, json.dumps(envelope).encode(), NOW)
 
 
 def of_ses(kind: str, lasts: str = "Permanent", sub: str = "General") -> object:
@@ -181,12 +205,78 @@ def test_ses_notifications(amazon: rsa.RSAPrivateKey, version: str, message: obj
 
 
 def test_a_subscription_is_confirmed_where_amazon_says(amazon: rsa.RSAPrivateKey) -> None:
-    url, asked = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=t", list[str]()
+    query = f"Action=ConfirmSubscription&TopicArn={TOPIC}&Token=t"
+    url, asked = f"https://sns.eu-central-1.amazonaws.com/?{query}", list[str]()
     request = from_sns(amazon, "", Type="SubscriptionConfirmation", SubscribeURL=url, Token="t")  # noqa: S106 - no secret
 
     hear(amazon, request, asked)
 
     assert asked == [CERTIFICATE, url]
+
+
+AMAZON = "https://sns.eu-central-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "https://169.254.169.254/?Action=ConfirmSubscription&Token=t",
+        "file:///etc/passwd",
+        f"{AMAZON}@evil.example.com/?Action=ConfirmSubscription&Token=t",
+        f"https://evil.example.com/{AMAZON}/?Action=ConfirmSubscription&Token=t",
+        f"{AMAZON}:8443/?Action=ConfirmSubscription&Token=t",
+        f"{AMAZON}/?Action=Publish&TopicArn={TOPIC}&Message=x",
+        f"{AMAZON}/?Action=ConfirmSubscription&Token=t#x",
+        f"{AMAZON}/?Action=ConfirmSubscription&Token=t\n",
+        "https://[",
+        "",
+        7,
+        None,
+    ],
+)
+def test_a_confirmation_asks_for_nothing_but_its_own_url(amazon: rsa.RSAPrivateKey, url: object) -> None:
+    asked = list[str]()
+    request = from_sns(amazon, "", Type="SubscriptionConfirmation", SubscribeURL=url, Token="t")  # noqa: S106 - no secret
+
+    with pytest.raises(HookRefusedError):
+        hear(amazon, request, asked)
+
+    assert asked == [CERTIFICATE]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        # The same host answers for SNS's API, in words of others.
+        f"{AMAZON}/?Action=GetTopicAttributes&TopicArn={TOPIC}&x=.pem",
+        f"{AMAZON}/SimpleNotificationService-1.pem?x=.pem",
+        f"{AMAZON}/../x/SimpleNotificationService-1.pem",
+        f"{AMAZON}//SimpleNotificationService-1.pem",
+        f"{AMAZON}@evil.example.com/SimpleNotificationService-1.pem",
+        f"{AMAZON}\\@evil.example.com/SimpleNotificationService-1.pem",
+        "https://snsXeu-central-1.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.eu-central-1.amazonaws.com.evil.org/SimpleNotificationService-1.pem",
+        "https://sns.eu-central-1.amazonaws.com\n.evil.org/SimpleNotificationService-1.pem",
+        "https://[",
+        {"a": 1},
+    ],
+)
+def test_a_certificate_is_asked_for_where_amazon_has_them_and_nowhere_else(
+    amazon: rsa.RSAPrivateKey, url: object
+) -> None:
+    asked = list[str]()
+
+    with pytest.raises(HookRefusedError, match="expected a URL of SNS"):
+        hear(amazon, from_sns(amazon, of_ses("Complaint"), SigningCertURL=url), asked)
+
+    assert asked == []
+
+
+@pytest.mark.parametrize("stamp", ["2026-05-16T11:59:59.000Z", "2026-05-17T12:05:01.000Z", "soon", None, 5])
+def test_an_old_notification_is_not_heard_again(amazon: rsa.RSAPrivateKey, stamp: object) -> None:
+    with pytest.raises(HookRefusedError):
+        hear(amazon, from_sns(amazon, of_ses("Complaint"), Timestamp=stamp))
 
 
 Change = Callable[[rsa.RSAPrivateKey], HookRequest]
@@ -224,6 +314,17 @@ def test_no_json_whatever_raises_anything_but_a_refusal(amazon: rsa.RSAPrivateKe
     with suppress(HookRefusedError):
         resend.hear(signed(content), secret=KEY)
     with suppress(HookRefusedError):
-        postmark.hear(HookRequest(login, json.dumps(content).encode()), login="a:b")
+        postmark.hear(HookRequest(login, json.dumps(content).encode(), NOW), login="a:b")
     with suppress(HookRefusedError):
         hear(amazon, from_sns(amazon, content))
+
+
+def test_half_of_a_surrogate_pair_is_a_refusal_also_before_a_signature_is_looked_at(amazon: rsa.RSAPrivateKey) -> None:
+    with pytest.raises(HookRefusedError, match="expected JSON"):
+        hear(amazon, HookRequest({}, json.dumps({"TopicArn": TOPIC, "Message": "\ud800"}).encode(), NOW))
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b"[" * 100_000, b'{"a":1', b"9" * 10_000, b"null"])
+def test_a_body_that_is_no_object_is_a_refusal(amazon: rsa.RSAPrivateKey, body: bytes) -> None:
+    with pytest.raises(HookRefusedError, match="expected"):
+        hear(amazon, HookRequest({}, body, NOW))
