@@ -7,7 +7,7 @@ in minutes. Randomness and time come as arguments.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mailer.classify import Pace
+from mailer.meanings import Pace
 
 # Greylisting servers accept nothing sooner; most open after one to five minutes.
 GREYLIST_FLOOR = timedelta(minutes=5)

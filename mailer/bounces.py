@@ -11,7 +11,8 @@ from email import message_from_bytes, policy
 from email.message import Message
 from uuid import UUID
 
-from mailer.classify import Kind, judge_reply
+from mailer.classify import judge_reply
+from mailer.meanings import Kind
 from mailer.reply import Phase, Reply, refused
 
 _OURS = re.compile(r"<([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})@[^<>\s]+>", re.IGNORECASE)

@@ -30,7 +30,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from mailer.backoff import Backoff
-from mailer.classify import Judgement, Kind
+from mailer.meanings import Judgement, Kind
 
 
 class State(StrEnum):

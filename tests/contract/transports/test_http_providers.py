@@ -11,9 +11,10 @@ from urllib.parse import quote
 import pytest
 
 from devstack.processes import free_port
-from mailer.classify import Kind, judge_reply
+from mailer.classify import judge_reply
 from mailer.compose import compose
 from mailer.errors import TransportDsnError
+from mailer.meanings import Kind
 from mailer.rendering import Rendered
 from mailer.reply import OutgoingMessage, Phase, Reply
 from mailer.transports import open_transport

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from mailer.classify import Breaker, Kind, judge_reply
+from mailer.classify import judge_reply
+from mailer.meanings import Breaker, Kind
 from mailer.reply import Phase, Reply
 from mailer.transports import open_transport
 from mailer.transports.conformance import message

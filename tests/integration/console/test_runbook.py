@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailer.classify import TABLE
+from mailer.reply_table import TABLE
 from mailer.transports import open_transport
 from tests.support.operators import Operator, Rows
 

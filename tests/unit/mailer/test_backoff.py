@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.backoff import Backoff
-from mailer.classify import Pace
+from mailer.meanings import Pace
 
 WEEK = timedelta(days=7)
 jitters = st.floats(0, 1, exclude_max=True)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.classify import Breaker, Kind, Pace, Scope, hint_in, judge_reply
+from mailer.classify import hint_in, judge_reply
+from mailer.meanings import Breaker, Kind, Pace, Scope
 from mailer.reply import Phase, accepted, refused, unanswered
 
 RECIPIENT = "ada@example.com"

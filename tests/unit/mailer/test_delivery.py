@@ -6,18 +6,6 @@ from hypothesis import strategies as st
 
 import mailer.delivery
 from mailer.backoff import Backoff
-from mailer.classify import (
-    ACCEPTED,
-    MAILBOX_FULL,
-    NOT_AUTHORISED,
-    POLICY_REFUSED,
-    RECIPIENT_DEFERRED,
-    RECIPIENT_REFUSED,
-    UNANSWERED,
-    UNREACHABLE,
-    Judgement,
-    Meaning,
-)
 from mailer.delivery import (
     SETTLED,
     TERMINAL,
@@ -33,9 +21,21 @@ from mailer.delivery import (
     judge,
     state_after,
 )
+from mailer.meanings import (
+    ACCEPTED,
+    MAILBOX_FULL,
+    NOT_AUTHORISED,
+    POLICY_REFUSED,
+    RECIPIENT_DEFERRED,
+    RECIPIENT_REFUSED,
+    UNANSWERED,
+    UNREACHABLE,
+    Judgement,
+    Meaning,
+)
 
 DAY = timedelta(days=1)
-MEANINGS = [value for value in vars(mailer.classify).values() if isinstance(value, Meaning)]
+MEANINGS = [value for value in vars(mailer.meanings).values() if isinstance(value, Meaning)]
 
 
 def tried(meaning: Meaning, *, transport: str = "first", hint: timedelta | None = None) -> Try:

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from mailer.classify import Kind
+from mailer.meanings import Kind
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.sending import Made, against, send
 from mailer.store import BreakerRow, Failures
