@@ -22,8 +22,8 @@ from console.options import AsJson, DryRun, Reason, Yes
 from console.recipients import Erased, Known, Recipients
 from console.settings import ConsoleSettings
 from mailer.bounce_commands import app
-from mailer.compose import check_address
 from mailer.errors import AddressRefusedError
+from mailer.guard import check_address
 from runtime.exits import ExitCode
 
 __all__ = ["app"]

@@ -15,8 +15,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from mailer.compose import compose, parse_mailbox, wire_address
+from mailer.compose import compose
 from mailer.errors import MailerError, MailFolderError, TransportDsnError
+from mailer.guard import parse_mailbox, wire_address
 from mailer.lint import lint
 from mailer.lint_rendered import sample_event
 from mailer.mail import Mail

@@ -18,8 +18,8 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeErro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mailer import template_filters
-from mailer.compose import check_address, check_value
 from mailer.errors import AddressRefusedError, HeaderRefusedError, MailFolderError, MalformedEventError, RenderError
+from mailer.guard import check_address, check_value
 from mailer.mail import Mail
 from mailer.mail_folders import (
     BODY_HTML,

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from mailer.broker_urls import checked_broker
-from mailer.compose import check_address, parse_mailbox
 from mailer.errors import AddressRefusedError, HeaderRefusedError, TransportDsnError
+from mailer.guard import check_address, parse_mailbox
 from mailer.transports import open_transport
 from mailer.unsubscribing import Unsubscribing
 from runtime.secrets import SecretUrl

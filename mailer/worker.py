@@ -12,9 +12,10 @@ from typing import cast
 from uuid import UUID
 
 from mailer.backoff import Backoff
-from mailer.compose import compose, parse_mailbox
+from mailer.compose import compose
 from mailer.database import DATABASE_AWAY, Database
 from mailer.errors import MailFolderError, UnsendableMailError
+from mailer.guard import parse_mailbox
 from mailer.mail import Mail
 from mailer.means import Means, Pace
 from mailer.pacing import Limits

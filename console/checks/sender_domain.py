@@ -9,7 +9,7 @@ import dns.resolver
 
 from console.checks import sender_records as records
 from console.finding import Finding, failed, skipped
-from mailer.compose import parse_mailbox
+from mailer.guard import parse_mailbox
 from mailer.settings import MailerSettings
 
 QUESTION_SECONDS: Final = 3.0

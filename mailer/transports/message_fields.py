@@ -12,8 +12,8 @@ from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
 
-from mailer.compose import check_value
 from mailer.errors import HeaderRefusedError
+from mailer.guard import check_value
 from mailer.reply import OutgoingMessage
 
 # What providers have a field for, or write by themselves.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from socket import gethostname
 from typing import Literal
 
-from mailer.compose import wire_address
+from mailer.guard import wire_address
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.transports.smtp_wire import Answer, NoReplyError, connect, stuffed
 

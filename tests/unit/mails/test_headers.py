@@ -10,8 +10,9 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailer.compose import _is_plain, check_address, check_value, compose, parse_mailbox
+from mailer.compose import compose
 from mailer.errors import AddressRefusedError, HeaderRefusedError
+from mailer.guard import _is_plain, check_address, check_value, parse_mailbox
 from mailer.rendering import Rendered
 
 NAMES = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "X-Extra", "Content-Type"]
