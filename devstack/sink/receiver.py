@@ -1,6 +1,7 @@
 """The SMTP side of the sink: aiosmtpd, with the replies of a script."""
 
 import asyncio
+import contextlib
 import ssl
 import threading
 from collections import Counter
@@ -200,6 +201,9 @@ def _bytes(envelope: Envelope) -> bytes:
 
 async def _act(server: SMTP, reply: Reply) -> str | None:
     """Return the line to send, None to go on; drop the connection or say nothing where *reply* wants that."""
+    if reply.after:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), reply.after)
     if reply.accepts:
         return None
     if reply.hangs:

@@ -5,6 +5,7 @@ such user"]` bounces for ever, and `["451 4.7.1 later", "451 4.7.1 later", "ok"]
 one of
 
     ok                       go on (at the dot: accept)
+    after N                  the same, N seconds later; at the dot, the mail is kept before the pause
     NNN text                 that reply; 421 also closes the connection
     drop                     close the connection without a reply; what was sent is lost
     keep drop                at the dot: accept the mail, then close the connection without a reply (in doubt)
@@ -23,6 +24,7 @@ from enum import StrEnum
 
 ANY = "*"
 _LINE = re.compile(r"[2-5]\d\d[ -][\x20-\x7e]+")
+_AFTER = re.compile(r"after (\d+(?:\.\d+)?)")
 
 
 class Phase(StrEnum):
@@ -40,13 +42,17 @@ class ScriptError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: a *line* (None: silence), whether the mail is kept, and whether the connection ends."""
+    """One answer: a *line* (None: silence), whether the mail is kept, and whether the connection ends.
+
+    It comes *after* so many seconds.
+    """
 
     line: str | None
     accepts: bool = False
     keeps: bool = False
     hangs: bool = False
     closes: bool = False
+    after: float = 0.0
 
 
 OK = Reply(line=None, accepts=True, keeps=True)
@@ -63,9 +69,13 @@ def parse(text: str) -> Reply:
     """Return the reply that *text* stands for."""
     if word := _WORDS.get(text.strip().lower()):
         return word
+    if late := _AFTER.fullmatch(text):
+        return Reply(line=None, accepts=True, keeps=True, after=float(late[1]))
     if _LINE.fullmatch(text) and text[0] in "45":
         return Reply(line=text, closes=text.startswith("421"))
-    raise ScriptError(f"expected a reply to be 4yz or 5yz with a text, or one of {', '.join(_WORDS)}, got {text!r}")
+    raise ScriptError(
+        f"expected a reply to be 4yz or 5yz with a text, after N, or one of {', '.join(_WORDS)}, got {text!r}"
+    )
 
 
 class Script:

@@ -110,6 +110,18 @@ def test_a_mail_can_be_taken_without_a_reply(smtp_sink: Sink) -> None:
     assert len(smtp_sink.wait(1)) == 1
 
 
+def test_a_late_answer_comes_when_the_mail_has_long_been_kept(smtp_sink: Sink) -> None:
+    smtp_sink.script(ADA, ["after 0.5"], phase="dot")
+
+    with smtplib.SMTP(smtp_sink.host, smtp_sink.port, timeout=0.3) as client, pytest.raises(OSError, match="timed out"):
+        client.send_message(mail())
+
+    assert len(smtp_sink.wait(1)) == 1
+    smtp_sink.script(ADA, ["after 0.01"], phase="dot")
+    send(smtp_sink)
+    assert len(smtp_sink.wait(2)) == 2
+
+
 def test_a_hanging_sink_says_nothing(smtp_sink: Sink) -> None:
     smtp_sink.script(ADA, ["hang"], phase="dot")
 
@@ -171,7 +183,7 @@ def test_a_message_that_breaks_a_limit_is_refused(smtp_sink: Sink) -> None:
 
 @pytest.mark.parametrize("reply", ["250 fine", "yes", "451", "4511 x", "550 bad\r\n250 ok", ""])
 def test_a_reply_that_makes_no_sense_is_refused(reply: str) -> None:
-    with pytest.raises(ScriptError, match="expected a reply to be 4yz or 5yz with a text, or one of ok, drop"):
+    with pytest.raises(ScriptError, match="expected a reply to be 4yz or 5yz with a text, after N, or one of ok, drop"):
         parse(reply)
 
 
