@@ -5,33 +5,26 @@ before the next is asked for, so that nothing is in flight when partitions are t
 batch is kept and tried again; while Kafka is away librdkafka keeps looking for it.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from mailer.database import DATABASE_AWAY
 from mailer.permits import Permits
 from mailer.planning import Plan, ReadRecord
 from mailer.settings import MailerSettings
+from mailer.subscription import open_consumer, read_messages, record_of
 from mailer.telemetry import ConsumerMetrics, logger
 from runtime.stopping import StopSignal
 
-GROUP = "outbox-mailer"
-# Seconds. How long one look for records may take; the stop signal and redriven records wait for it.
-_POLL_SECONDS = 0.2
+# Seconds.
 _RECONNECT_SECONDS = 1.0
 _PENDING_EVERY_SECONDS = 1.0
 _LAG_EVERY_SECONDS = 5.0
-# Milliseconds. A consumer that was killed is missed for so long; brokers refuse less than six seconds by default.
-_SESSION_TIMEOUT_MS = 6000
-
-
-OnPartitions = Callable[[Consumer, list[TopicPartition]], None]
 
 
 class Owing(Protocol):
@@ -44,44 +37,6 @@ class Owing(Protocol):
     def plan_pending(self) -> list[Plan]:
         """Plan again the kept records that an operator sent back; return what came of each."""
         ...
-
-
-def open_consumer(settings: MailerSettings, *, on_assign: OnPartitions, on_revoke: OnPartitions) -> Consumer:
-    """Return a consumer that is subscribed, and that commits nothing by itself."""
-    consumer = Consumer(
-        {
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": _SESSION_TIMEOUT_MS,
-            "heartbeat.interval.ms": _SESSION_TIMEOUT_MS // 3,
-            "topic.metadata.refresh.interval.ms": int(settings.mailer_topics_refresh_seconds * 1000),
-            "fetch.wait.max.ms": 100,
-            "reconnect.backoff.max.ms": 2000,
-            **settings.kafka_options,
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "group.id": GROUP,
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "earliest",
-            "error_cb": _complain,
-        },
-        logger=_silent(),
-    )
-    consumer.subscribe([settings.mailer_topics], on_assign=on_assign, on_revoke=on_revoke)
-    return consumer
-
-
-def _silent() -> logging.Logger:
-    """Return a logger that says nothing: what librdkafka writes on stderr by itself arrives as an error, too."""
-    silent = logging.getLogger("mailer.kafka.silent")
-    silent.propagate = False
-    silent.handlers[:] = [logging.NullHandler()]
-    return silent
-
-
-def _complain(error: KafkaError) -> None:
-    # Every broker that is looked for in vain says so again and again; what it means for us is in the lag.
-    logger().warning("mailer.kafka.complained", error=error.name(), detail=error.str())
 
 
 class ConsumerLoop:
@@ -124,8 +79,8 @@ class ConsumerLoop:
             consumer.close()
 
     def _round(self, consumer: Consumer) -> None:
-        messages = _read(consumer, self._settings.mailer_batch_records)
-        records = [_record(message) for message in messages if self._is_record(message)]
+        messages = read_messages(consumer, self._settings.mailer_batch_records)
+        records = [record_of(message) for message in messages if self._is_record(message)]
         if records:
             plans = self._insist(lambda: self._owing.plan(records))
             if plans is None:
@@ -229,29 +184,3 @@ class ConsumerLoop:
 
 def _topics(partitions: Sequence[TopicPartition]) -> list[str]:
     return sorted({partition.topic for partition in partitions})
-
-
-def _read(consumer: Consumer, limit: int) -> list[Message]:
-    """Return what there is, as soon as there is something: `consume` alone would wait for a full batch."""
-    first = consumer.poll(_POLL_SECONDS)
-    if first is None:
-        return []
-    return [first, *(consumer.consume(limit - 1, 0.0) if limit > 1 else [])]
-
-
-def _record(message: Message) -> ReadRecord:
-    return ReadRecord(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        key=message.key(),
-        value=message.value(),
-        headers=_headers(message.headers()),
-    )
-
-
-def _headers(
-    headers: dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None,
-) -> tuple[tuple[str, bytes | None], ...]:
-    pairs = headers.items() if isinstance(headers, dict) else headers or ()
-    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
