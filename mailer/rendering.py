@@ -7,35 +7,23 @@ of the inliner fetch any URL and read any file that a stylesheet names.
 """
 
 import re
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import css_inline
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, TemplateSyntaxError, UndefinedError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError, TemplateSyntaxError
 
-from mailer import template_filters
 from mailer.errors import AddressRefusedError, HeaderRefusedError, MailFolderError, MalformedEventError, RenderError
 from mailer.guard import check_address, check_value
 from mailer.mail import Mail
-from mailer.mail_folders import (
-    BODY_HTML,
-    BODY_TEXT,
-    SUBJECT,
-    LocalizedLoader,
-    MailFolder,
-    Sources,
-    best_locale,
-    read_sources,
-)
+from mailer.mail_folders import BODY_HTML, BODY_TEXT, SUBJECT, MailFolder, Sources, best_locale, read_sources
+from mailer.sandbox import Environment, run, sandbox
 from outbox.envelope import ReceivedEvent
 
 _FACTS = ("event_id", "type", "aggregate_type", "aggregate_id")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
-_QUOTED_NAME = re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +41,6 @@ class _Compiled(NamedTuple):
     html: Template | None
 
 
-class Environment(ImmutableSandboxedEnvironment):
-    """The sandbox that templates run in."""
-
-    def getattr(self, obj: object, attribute: str) -> object:
-        """Return a mapping's value, never its method: a payload may well have a key named `items` or `values`."""
-        if isinstance(obj, Mapping):
-            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-        value: object = super().getattr(obj, attribute)
-        return value
-
-    def join_path(self, template: str, parent: str) -> str:
-        """Return *template*; a text file in an HTML one is refused, for what its macros return would go unescaped."""
-        if parent.endswith(".html") and not template.endswith(".html"):
-            raise TemplateRuntimeError("an HTML template may use HTML templates only")
-        return template
-
-
 class Library:
     """The mails that this process can make."""
 
@@ -81,7 +52,7 @@ class Library:
         )
         default = sources.default_locale
         locales = {default, *(locale for folder in sources.folders.values() for locale in folder.locales)}
-        self._environments = {locale: self._environment(locale) for locale in sorted(locales)}
+        self._environments = {locale: sandbox(sources, locale) for locale in sorted(locales)}
         self._recipients = {mail.name: self._expression(mail.name, mail.to) for mail in self.mails}
         self._locales = {mail.name: self._expression(mail.name, mail.locale or "") for mail in self.mails}
         self._compiled = {
@@ -196,47 +167,13 @@ class Library:
         return {"payload": payload, "event": facts, "brand": self.sources.brand, "locale": locale}
 
     def _run(self, template: Template, context: Mapping[str, object]) -> str:
-        try:
-            text = template.render(context)
-            # JSON may hold half of a surrogate pair, which no message and no database can.
-            text.encode()
-        except Exception as error:  # noqa: BLE001  # a template may fail in any way that Python has
-            raise self._explained(template, error) from None
-        return text
-
-    def _explained(self, template: Template, error: Exception) -> RenderError:
-        """Return *error* with its place in the template, without what it quotes: that may be a value of the event."""
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in self._names]
-        name, line = (self._names[frames[-1].filename], frames[-1].lineno) if frames else (template.name or "", None)
-        match error:
-            case UndefinedError():
-                names = _QUOTED_NAME.findall(str(error.message))
-                variable = names[-1] if names else None
-                return RenderError(name, line, variable or "?", f"{variable or 'a name'!r} is undefined")
-            case UnicodeEncodeError():
-                return RenderError(name, line, None, "a value has half of a surrogate pair")
-            case template_filters.ValueRefusedError():
-                return RenderError(name, line, None, f"a value was refused: {error}")
-            case _:
-                return RenderError(name, line, None, f"{type(error).__name__} while it was rendered")
+        return run(template, context, names=self._names)
 
     def _inlined(self, name: str, html: str) -> str:
         try:
             return self._inliner.inline(html)
         except css_inline.InlineError:
             raise RenderError(f"{name}/{BODY_HTML}", None, None, "its CSS cannot be inlined") from None
-
-    def _environment(self, locale: str) -> Environment:
-        environment = Environment(
-            loader=LocalizedLoader(self.sources, locale),
-            autoescape=lambda name: name is not None and name.endswith(".html"),
-            undefined=StrictUndefined,
-            auto_reload=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {**template_filters.FILTERS, "moment": template_filters.moment_in(locale)}
-        return environment
 
     def _expression(self, name: str, source: str) -> Template:
         try:
