@@ -11,11 +11,11 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from mailer.backoff import Backoff
+from mailer.claims import BreakerRow, Claim, Failures, Intent, Outcome
 from mailer.database import DATABASE_AWAY
 from mailer.pacing import Limits
 from mailer.reply import OutgoingMessage
 from mailer.sending import Sender
-from mailer.store import BreakerRow, Claim, Failures, Intent, Outcome
 from mailer.telemetry import logger
 
 T = TypeVar("T")

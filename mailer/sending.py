@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mailer.claims import BreakerRow, Failures, TryMade
 from mailer.classify import judge_reply
 from mailer.delivery import goes_elsewhere
 from mailer.meanings import Breaker, Judgement
 from mailer.reply import OutgoingMessage, Phase, Reply, unanswered
-from mailer.store import BreakerRow, Failures, TryMade
 from mailer.telemetry import logger
 
 

@@ -15,10 +15,10 @@ from datetime import timedelta
 from itertools import chain
 from uuid import UUID
 
+from mailer.claims import BreakerRow, Claim, Failures, Outcome
 from mailer.delivery import Dead, Try, judge
 from mailer.means import Held, Means
 from mailer.sending import Made, Sender, against, send
-from mailer.store import BreakerRow, Claim, Failures, Outcome
 from mailer.telemetry import logger
 from mailer.turns import Turns
 from mailer.windows import Going, Window, Windows

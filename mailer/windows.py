@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mailer.claims import BreakerRow, Claim, Intent, Outcome
 from mailer.delivery import Dead
 from mailer.errors import UnsendableMailError
 from mailer.means import Held, Means
 from mailer.reply import OutgoingMessage
 from mailer.routing import Breaker, Route, Wait, route
-from mailer.store import BreakerRow, Claim, Intent, Outcome
 from mailer.telemetry import logger
 
 

@@ -12,6 +12,7 @@ from typing import cast
 from uuid import UUID
 
 from mailer.backoff import Backoff
+from mailer.claims import BreakerRule, Claim
 from mailer.compose import compose
 from mailer.database import DATABASE_AWAY, Database
 from mailer.errors import MailFolderError, UnsendableMailError
@@ -23,7 +24,7 @@ from mailer.permits import Permits, Publish
 from mailer.rendering import Library
 from mailer.reply import OutgoingMessage
 from mailer.settings import MailerSettings
-from mailer.store import BreakerRule, Claim, Store
+from mailer.store import Store
 from mailer.tasks import drain
 from mailer.telemetry import logger
 from mailer.transports import Transport, open_limited, orders_of

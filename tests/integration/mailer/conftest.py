@@ -11,8 +11,9 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from mailer.claims import BreakerRule
 from mailer.database import Database
-from mailer.store import BreakerRule, Store
+from mailer.store import Store
 from runtime.dsn import SecretDsn
 
 RULE = BreakerRule(threshold=3, pause=timedelta(seconds=30), pause_cap=timedelta(minutes=10))

@@ -9,10 +9,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 from mailer.backoff import Backoff
+from mailer.claims import Claim
 from mailer.means import Means, Pace
 from mailer.pacing import Limits
 from mailer.reply import OutgoingMessage, Reply, accepted
-from mailer.store import Claim, Store
+from mailer.store import Store
 from mailer.tasks import drain
 from tests.integration.mailer.conftest import Query
 from tests.support.waiting import wait_until

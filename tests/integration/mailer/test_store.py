@@ -8,9 +8,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from mailer.claims import Claim, Failures, Intent, Outcome, TryMade
 from mailer.database import Database
 from mailer.delivery import Dead, InDoubt, Retry, Sent, State
-from mailer.store import Claim, Failures, Intent, Outcome, Store, TryMade
+from mailer.store import Store
 from tests.integration.mailer.conftest import Query
 
 Owe = Callable[..., int]

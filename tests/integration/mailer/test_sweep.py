@@ -5,9 +5,10 @@ from uuid import UUID, uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
+from mailer.claims import Intent
 from mailer.database import Database
 from mailer.permits import Permits
-from mailer.store import Intent, Store
+from mailer.store import Store
 from mailer.sweep import Sweeper, SweepRule
 from mailer.telemetry import SweeperMetrics
 from runtime.stopping import StopSignal

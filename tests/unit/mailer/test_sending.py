@@ -3,10 +3,10 @@ from datetime import timedelta
 
 import pytest
 
+from mailer.claims import BreakerRow, Failures
 from mailer.meanings import Kind
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.sending import Made, against, send
-from mailer.store import BreakerRow, Failures
 
 MESSAGE = OutgoingMessage("from@example.com", "ada@example.com", b"", "<1@example.com>")
 RECIPIENT = MESSAGE.recipient

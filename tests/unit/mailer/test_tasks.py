@@ -12,12 +12,12 @@ import psycopg
 import pytest
 
 from mailer.backoff import Backoff
+from mailer.claims import BreakerRow, Claim, Failures, Intent, Outcome
 from mailer.delivery import Dead, InDoubt, Retry, Sent
 from mailer.errors import UnsendableMailError
 from mailer.means import Means, Pace
 from mailer.pacing import Limits
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
-from mailer.store import BreakerRow, Claim, Failures, Intent, Outcome
 from mailer.tasks import drain
 from runtime.errors import DatabaseUnavailableError
 
