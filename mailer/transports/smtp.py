@@ -16,7 +16,8 @@ from typing import cast
 
 from mailer.reply import OutgoingMessage, Phase, Reply, unanswered
 from mailer.transports.dsn import Dsn
-from mailer.transports.smtp_session import SessionFailedError, SmtpSession, SmtpSettings, StartTls
+from mailer.transports.smtp_dialogue import SessionFailedError, SmtpSettings, StartTls
+from mailer.transports.smtp_session import SmtpSession
 from runtime.loopback import is_loopback
 
 MESSAGES_A_SESSION = 100
