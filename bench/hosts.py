@@ -1,0 +1,104 @@
+"""What an event costs a host: pgbench with one insert into the outbox, against the same row into a plain table.
+
+Every transaction changes one account as well, as a host's would. No relay runs: it is another bench's question.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from bench import plots
+from bench.bench import Bench
+from bench.contest import contest, ratio, spread
+from bench.table import Table
+from console.migrate import upgrade
+from devstack import Stack
+from devstack.postgres import embedded
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bench.contest import Figures, Rounds
+
+CLIENTS = (1, 8, 32)
+WAYS = ("plain", "outbox", "emit", "trigger")
+SECONDS = 4
+ROUNDS = 5
+_SCRIPTS = Path(__file__).parent / "hosts_sql"
+
+
+def _measure() -> Rounds:
+    with Stack.start(kafka=False, postgres=True, smtp=False) as servers:
+        upgrade(servers.database_url)
+        with psycopg.connect(servers.database_url, autocommit=True) as connection:
+            for statement in (_SCRIPTS / "tables.sql").read_text(encoding="utf-8").split(";\n"):
+                connection.execute(statement.encode())
+        contestants = {
+            f"{way} {clients}": partial(_run, servers.database_url, way, clients) for clients in CLIENTS for way in WAYS
+        }
+        return contest(contestants, rounds=ROUNDS)
+
+
+def _run(database_url: str, way: str, clients: int) -> Figures:
+    """Return transactions a second, and bytes of WAL a transaction."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("checkpoint")
+        before = connection.execute("select pg_current_wal_insert_lsn()").fetchone()
+        printed = _pgbench(database_url, _SCRIPTS / f"{way}.sql", clients)
+        (written,) = connection.execute("select pg_current_wal_insert_lsn() - %s::pg_lsn", before).fetchone() or (0,)
+    return {"tps": _number(printed, "tps = "), "wal_bytes": float(written) / _number(printed, "actually processed: ")}
+
+
+def _pgbench(database_url: str, script: Path, clients: int) -> str:
+    installation = embedded()
+    ended = subprocess.run(
+        [
+            *(str(installation.tree / "bin" / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--file={script}"),
+            *(f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={SECONDS}", database_url),
+        ],
+        env={"LD_LIBRARY_PATH": str(installation.libraries)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return ended.stdout
+
+
+def _number(printed: str, behind: str) -> float:
+    """Return the number that pgbench printed behind a phrase; a ValueError with all of it when there is none."""
+    found = re.search(re.escape(behind) + r"([\d.]+)", printed)
+    if found is None:
+        raise ValueError(f"expected pgbench to print {behind!r} and a number, got:\n{printed}")
+    return float(found[1])
+
+
+def _tabulate(rounds: Rounds) -> Table:
+    rows = []
+    for clients in CLIENTS:
+        plain = f"plain {clients}"
+        cells = [f"{spread(rounds, plain, 'tps').median:,.0f}"]
+        cells += [f"{ratio(rounds, f'{way} {clients}', plain, 'tps'):.2f}" for way in WAYS[1:]]
+        rows.append((str(clients), *cells))
+    rows.append(("WAL bytes", *(f"{spread(rounds, f'{way} {CLIENTS[0]}', 'wal_bytes').median:,.0f}" for way in WAYS)))
+    return Table(("clients", "plain table, tps", "insert, ratio", "outbox.emit, ratio", "trigger, ratio"), rows)
+
+
+def _plot(axes: Axes, rounds: Rounds) -> None:
+    groups = [f"{clients} clients" for clients in CLIENTS]
+    plots.bars(axes, groups, {way: [spread(rounds, f"{way} {clients}", "tps") for clients in CLIENTS] for way in WAYS})
+    axes.set_ylabel("transactions/s")
+
+
+BENCH = Bench(
+    name="hosts",
+    question="what does an event cost the transaction of a host, against the same row in a plain table?",
+    measure=_measure,
+    tabulate=_tabulate,
+    plot=_plot,
+)
