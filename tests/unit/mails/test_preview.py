@@ -1,8 +1,10 @@
 """The preview shows every mail with every sample in every language, and nothing else."""
 
+import re
+
 import pytest
 
-from mailer.preview import page
+from mailer.preview import page, stamp
 from tests.support.mails import MailFiles
 
 
@@ -22,7 +24,44 @@ def test_a_case_shows_subject_text_and_frames_for_phone_and_desktop(mail: MailFi
 
     assert shown.status == 200
     assert "Hello Ada" in shown.content.decode()
-    assert shown.content.decode().count('src="/greeting/typical/en.html"') == 2
+    assert shown.content.decode().count('src="/greeting/typical/en.html"') == 3
+    for label in ("phone, 375 px<", "phone, 375 px, dark", "desktop, 700 px", "text<", "source: the message"):
+        assert label in shown.content.decode()
+    assert "Auto-Submitted: auto-generated" in shown.content.decode()
+
+
+def test_a_case_leads_to_the_other_samples_and_languages(mail: MailFiles) -> None:
+    for file in ("subject.txt", "body.txt", "body.html"):
+        mail.write(f"de/{file}", (mail.folder / file).read_text())
+
+    shown = page(mail.root, "/greeting/typical/de").content.decode()
+
+    assert 'href="/greeting/longest/de"' in shown
+    assert 'href="/greeting/typical/en"' in shown
+
+
+def test_values_and_names_of_files_are_escaped_on_our_own_page(mail: MailFiles) -> None:
+    mail.replace("body.txt", "Good day.", "</pre><script>alert(1)</script>")
+
+    shown = page(mail.root, "/greeting/typical/en")
+
+    assert "<script>alert" not in shown.content.decode()
+    [nonce] = re.findall(r"script-src 'nonce-([\w-]{20,})'", shown.policy)
+    assert shown.content.decode().count("<script") == shown.content.decode().count(f'<script nonce="{nonce}"') == 1
+    assert nonce not in page(mail.root, "/greeting/typical/en").policy
+
+
+@pytest.mark.parametrize(
+    "file", ["greeting/body.txt", "greeting/samples/typical.json", "greeting/new.txt", "_base/x.html"]
+)
+def test_the_stamp_is_another_as_soon_as_a_file_is(mail: MailFiles, file: str) -> None:
+    before = stamp(mail.root)
+    assert stamp(mail.root) == before
+
+    (mail.root / file).parent.mkdir(exist_ok=True)
+    (mail.root / file).write_text("changed")
+
+    assert stamp(mail.root) != before
 
 
 @pytest.mark.parametrize(
