@@ -7,10 +7,14 @@ import secrets
 import shutil
 import signal
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import redis
+from kombu.connection import Connection
 
 from devstack.processes import Command, GuardedProcess, free_port
 from devstack.sink.process import listens
+from mailer.broker import QUEUE
 
 # Seconds. RabbitMQ takes 3 on a quiet machine, and 10 beside a test suite.
 _START_SECONDS = 120
@@ -24,6 +28,13 @@ class Broker(Protocol):
     @property
     def url(self) -> str:
         """Return the address for Celery."""
+
+    @property
+    def version(self) -> str:
+        """Return what it is, for people."""
+
+    def waiting(self) -> int:
+        """Return how many permits wait in it."""
 
     def start(self) -> None:
         """Start it, with what it had written."""
@@ -66,6 +77,17 @@ class Redis:
         """Return the address for Celery."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
+    @property
+    def version(self) -> str:
+        """Return which Redis it is."""
+        with self._client() as client:
+            return f"Redis {client.info()['redis_version']}"
+
+    def waiting(self) -> int:
+        """Return how many permits wait, those that a worker has at the moment included."""
+        with self._client() as client:
+            return int(client.llen(QUEUE)) + int(client.hlen("unacked"))
+
     def start(self) -> None:
         """Start it, empty."""
         settings = self._folder / "redis.conf"
@@ -82,6 +104,9 @@ class Redis:
     def close(self) -> None:
         """Stop it."""
         self._end(signal.SIGTERM)
+
+    def _client(self) -> Any:
+        return redis.Redis.from_url(self.url, socket_timeout=5)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -104,6 +129,18 @@ class RabbitMQ:
     def url(self) -> str:
         """Return the address for Celery."""
         return f"amqp://outbox:{self._password}@127.0.0.1:{self._port}//"
+
+    @property
+    def version(self) -> str:
+        """Return which RabbitMQ it is."""
+        with Connection(self.url) as connection:  # type: ignore[no-untyped-call] # kombu publishes no types
+            connection.connect()
+            return f"RabbitMQ {connection.connection.server_properties['version']}, quorum queue"
+
+    def waiting(self) -> int:
+        """Return how many permits wait; those that a worker has at the moment are not counted."""
+        with Connection(self.url) as connection:  # type: ignore[no-untyped-call] # kombu publishes no types
+            return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
 
     def start(self) -> None:
         """Start the node, and the daemon that knows its name."""

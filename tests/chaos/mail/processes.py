@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import psutil
 import psycopg
 
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from devstack import Stack
@@ -36,26 +37,31 @@ COMMANDS = {
 class Fleet:
     """Every process by name; `kills` counts what was killed."""
 
-    def __init__(self, servers: Stack, *, logs: Path, environment: dict[str, str]) -> None:
-        """Prepare the settings; nothing runs before the block is entered."""
+    def __init__(
+        self,
+        servers: Stack,
+        *,
+        logs: Path,
+        environment: Mapping[str, str],
+        commands: Mapping[str, tuple[str, ...]] = COMMANDS,
+    ) -> None:
+        """Prepare the settings, to which *environment* adds; nothing runs before the block is entered."""
         self._servers = servers
+        self._commands = commands
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.kills: Counter[str] = Counter()
-        self._environment = (
-            environment
-            | servers.environment()
-            | {
-                "OUTBOX_MAIL_FROM": "Users <no-reply@example.com>",
-                "OUTBOX_MAIL_BACKOFF_BASE_SECONDS": "1",
-                "OUTBOX_MAIL_BACKOFF_CAP_SECONDS": "2",
-                "OUTBOX_MAIL_LEASE_SECONDS": "10",
-            }
-        )
+        self._environment = {
+            "OUTBOX_MAIL_BACKOFF_BASE_SECONDS": "1",
+            "OUTBOX_MAIL_BACKOFF_CAP_SECONDS": "2",
+            "OUTBOX_MAIL_LEASE_SECONDS": "10",
+            **environment,
+            **servers.environment(),
+        }
 
     def __enter__(self) -> Self:
         """Start everything."""
-        for name in COMMANDS:
+        for name in self._commands:
             self._start(name)
         return self
 
@@ -80,9 +86,22 @@ class Fleet:
         started = time.monotonic()
         for at, target in [*schedule, (seconds, "end")]:
             wait_until(partial(_reached, started + at), timeout_seconds=seconds + 60, what="the next kill")
-            self._revive()
+            self.revive()
             if target != "end":
                 self._kill(self._publishing_relay() if target == "relay" else "worker", counted_as=target)
+
+    def kill(self, name: str) -> None:
+        """Kill *name* with every process of its own, wait until the last is gone, and start it again."""
+        group = _group(self._processes[name].pid)
+        self._kill(name, counted_as=name)
+        wait_until(lambda: not any(map(_lives, group)), timeout_seconds=30, what=f"the end of {group} of {name}")
+
+    def named(self, pid: int) -> str | None:
+        """Return the name of what process *pid* belongs to; nothing for one that has ended, or is none of ours."""
+        with contextlib.suppress(ProcessLookupError):
+            group = os.getpgid(pid)
+            return next((name for name, process in self._processes.items() if process.pid == group), None)
+        return None
 
     def _publishing_relay(self) -> str:
         """Return the name of the relay process that holds the lease, or the first one when nobody does."""
@@ -108,7 +127,8 @@ class Fleet:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def _revive(self) -> None:
+    def revive(self) -> None:
+        """Start again what ended by itself, and count it."""
         for name, process in list(self._processes.items()):
             if process.poll() is not None:
                 self.kills[f"{name} ended by itself with {process.returncode}"] += 1
@@ -117,13 +137,26 @@ class Fleet:
     def _start(self, name: str) -> None:
         with (self._logs / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "console", *COMMANDS[name]],
+                [sys.executable, "-m", "console", *self._commands[name]],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+def _group(leader: int) -> list[psutil.Process]:
+    """Return process *leader* and all that it has started."""
+    process = psutil.Process(leader)
+    return [process, *process.children(recursive=True)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Return whether *process* does anything any more: whose parent died before it may stay a zombie."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _reached(moment: float) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from console.migrate import upgrade
 from devstack import Stack
+from tests.chaos.mail import kills
 from tests.chaos.mail.processes import Fleet
 from tests.chaos.mail.reading_back import Findings, read_back
 from tests.chaos.mail.writing import Writer
@@ -24,17 +25,19 @@ if TYPE_CHECKING:
 
 
 def main(given: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Return 0 when nothing was lost, doubled or made up, 1 when something was."""
+    """Return 0 when nothing was lost, doubled or made up, 1 when something was; with `--broker`, run the kill suite."""
+    if any(one.partition("=")[0] == "--broker" for one in given):
+        return kills.main(given, environment)
     parser = argparse.ArgumentParser(prog="make chaos ARGS=--mail", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--rate", type=float, default=100, help="events a second")
     parser.add_argument("--kills", type=int, default=None, help="kills of the relay, and as many of the worker")
     arguments = parser.parse_args(given)
-    kills = arguments.kills if arguments.kills is not None else max(1, int(arguments.seconds / 30))
+    each = arguments.kills if arguments.kills is not None else max(1, int(arguments.seconds / 30))
     evidence = Path(tempfile.mkdtemp(prefix="outbox-chaos-"))
     print(
-        f"seed {arguments.seed}: {arguments.seconds:.0f} s at {arguments.rate:.0f}/s, {kills} kills each: {evidence}",
+        f"seed {arguments.seed}: {arguments.seconds:.0f} s at {arguments.rate:.0f}/s, {each} kills each: {evidence}",
         flush=True,
     )
     with contextlib.ExitStack() as stack:
@@ -45,7 +48,7 @@ def main(given: Sequence[str], environment: Mapping[str, str]) -> int:
         fleet.kill_at_random(
             random.Random(arguments.seed),  # noqa: S311 - a schedule that can be replayed, not a secret
             seconds=arguments.seconds,
-            kills=kills,
+            kills=each,
             has_events=lambda: writer.committed > 0,
         )
         writer.stop()
