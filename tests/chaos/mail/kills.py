@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
     from tests.support.brokers import Broker
 
-WORKERS = ("worker-a", "worker-b")
+WORKERS = ("worker-a", "worker-b", "worker-c")
 COMMANDS = {
     "relay": ("relay", "run"),
     "consumer": ("mailer", "consume"),
     "sweeper": ("mailer", "sweep"),
     **dict.fromkeys(WORKERS, ("mailer", "work")),
 }
-OUTSTANDING = 150
+OUTSTANDING = 500
 # Seconds. What servers of others take for the final dot; at the same time it keeps the rate modest.
 ANSWER = 0.15
 # Seconds. A kill comes so long after its worker was seen sending, at most: somewhere in one of the next windows.
