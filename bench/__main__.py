@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.bench import Bench
 
 # In the order in which they run; each is a module `bench.NAME` with a BENCH.
-NAMES = ("relay", "latency", "hosts", "seam")
+NAMES = ("relay", "latency", "hosts", "flat", "seam")
 
 
 def main() -> int:

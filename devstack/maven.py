@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,12 +120,16 @@ def resolve(roots: Iterable[str]) -> list[str]:
     return sorted(f"{project}:{version}" for project, version in chosen.items())
 
 
-def write_lock(lock: Path = LOCK) -> None:
-    """Write the lock file from what Maven Central serves now."""
-    groups = {"kafka": resolve(KAFKA), "postgres": [f"{POSTGRES}:{version}" for version in POSTGRES_VERSIONS]}
-    lines = ["# Every jar that devstack runs, with its SHA-256. Written by: python -m devstack.maven"]
+def groups() -> dict[str, list[str]]:
+    """Return the coordinates of all that devstack runs, as Maven Central resolves them now."""
+    return {"kafka": resolve(KAFKA), "postgres": [f"{POSTGRES}:{version}" for version in POSTGRES_VERSIONS]}
+
+
+def write_lock(lock: Path, wanted: Mapping[str, Iterable[str]], *, by: str) -> None:
+    """Write the lock file of the *wanted* groups' coordinates from what Maven Central serves now; *by* is who does."""
+    lines = [f"# Every jar that is run, with its SHA-256. Written by: {by}"]
     scratch = Path(tempfile.mkdtemp())
-    for group, coordinates in groups.items():
+    for group, coordinates in wanted.items():
         lines += ["", f"[{group}]"]
         lines += [f'"{name}" = "{sha256_of(_download(name, scratch))}"' for name in coordinates]
     shutil.rmtree(scratch)
@@ -133,4 +137,4 @@ def write_lock(lock: Path = LOCK) -> None:
 
 
 if __name__ == "__main__":
-    write_lock(*map(Path, sys.argv[1:]))
+    write_lock(Path(sys.argv[1]) if sys.argv[1:] else LOCK, groups(), by="python -m devstack.maven")
