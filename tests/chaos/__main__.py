@@ -16,6 +16,7 @@ from tests.chaos.figures import Figures
 from tests.chaos.mail import soak
 from tests.chaos.plan import INTERVALS, FaultKind, Plan
 from tests.chaos.recovery import measure
+from tests.chaos.scripted import storm as scripted
 from tests.chaos.storm import run
 from tests.chaos.world import World
 
@@ -39,11 +40,14 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         help_ = f"seconds between two, on average: {kind} (default {INTERVALS[kind]:g}; 0: none)"
         parser.add_argument(option(kind), type=float, default=INTERVALS[kind], dest=kind.name, help=help_)
     parser.add_argument("--mail", action="store_true", help="soak the pipeline to the inbox (--mail --help says more)")
+    parser.add_argument("--scripted", action="store_true", help="with --mail: the mail server misbehaves, too")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Return 0 when every promise held, 1 when one did not."""
+    if "--mail" in arguments and "--scripted" in arguments:
+        return scripted.main([one for one in arguments if one not in ("--mail", "--scripted")], os.environ)
     if "--mail" in arguments:
         return soak.main([argument for argument in arguments if argument != "--mail"], os.environ)
     options = parsed(arguments)

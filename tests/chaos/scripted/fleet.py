@@ -1,0 +1,147 @@
+"""The mailer's processes under fire: each is started again whenever it ends, unless it is held back."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from tests.chaos.journal import Journal
+from tests.chaos.scripted.owners import members, owner
+
+_VERBS = {"worker": "work", "consumer": "consume", "sweeper": "sweep"}
+_REVIVES_EVERY_SECONDS = 0.1
+
+
+class Fleet:
+    """Processes by name: `worker-1`, `consumer-1`, … What was done to workers is in `incidents`, by worker's name."""
+
+    def __init__(self, names: list[str], *, environment: Mapping[str, str], folder: Path, journal: Journal) -> None:
+        """Start nothing yet."""
+        self._names = names
+        self._environment = dict(environment)
+        self._folder = folder
+        self._journal = journal
+        self._lock = threading.RLock()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._held: set[str] = set()
+        self._ended_by_us: set[int] = set()
+        self._stop = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="fleet")
+        self.incidents: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        """Start everything."""
+        with self._lock:
+            for name in self._names:
+                self._start(name)
+        self._keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        self._stop.set()
+        self._keeper.join()
+        for process in self._processes.values():
+            self._signal(process, signal.SIGKILL)
+            process.wait()
+
+    def kinds(self, kind: str) -> list[str]:
+        """Return the names of the processes of one *kind*."""
+        return [name for name in self._names if name.startswith(kind)]
+
+    def owning(self, port: int) -> str | None:
+        """Return which worker has the connection with that local *port*."""
+        with self._lock:
+            groups = {self._processes[name].pid: name for name in self.kinds("worker")}
+        found = owner(port, groups)
+        return None if found is None else groups[found]
+
+    def kill(self, name: str) -> None:
+        """Kill a process and its children at once."""
+        with self._lock:
+            process = self._processes[name]
+            self._note_incident(name, process)
+            self._ended_by_us.add(process.pid)
+            self._signal(process, signal.SIGKILL)
+            process.wait()
+
+    def pause(self, name: str) -> subprocess.Popen[bytes]:
+        """Stop a process and its children where they are, and return it, to be resumed."""
+        with self._lock:
+            process = self._processes[name]
+            self._note_incident(name, process)
+            self._signal(process, signal.SIGSTOP)
+            return process
+
+    def resume(self, process: subprocess.Popen[bytes]) -> None:
+        """Let a paused process and its children go on, unless it was killed meanwhile."""
+        with self._lock:
+            if process.poll() is None:
+                self._signal(process, signal.SIGCONT)
+
+    def terminate(self, name: str, *, hold: bool = False) -> subprocess.Popen[bytes]:
+        """Ask a process to end; with *hold* it is not started again before `release`."""
+        with self._lock:
+            process = self._processes[name]
+            self._ended_by_us.add(process.pid)
+            if hold:
+                self._held.add(name)
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            return process
+
+    def release(self, name: str) -> None:
+        """Have a process started again that was held back."""
+        with self._lock:
+            self._held.discard(name)
+
+    def stop(self) -> dict[str, int]:
+        """Ask everything to end and return the exit codes."""
+        self._stop.set()
+        self._keeper.join()
+        for process in self._processes.values():
+            process.terminate()
+        codes = {}
+        for name, process in self._processes.items():
+            try:
+                codes[name] = process.wait(60)
+            except subprocess.TimeoutExpired:
+                codes[name] = 999
+        return codes
+
+    def _note_incident(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        if name.startswith("worker"):
+            self.incidents.update(f"{socket.gethostname()}:{pid}" for pid in members(process.pid))
+
+    @staticmethod
+    def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+    def _keep(self) -> None:
+        while not self._stop.wait(_REVIVES_EVERY_SECONDS):
+            with self._lock:
+                for name, process in list(self._processes.items()):
+                    if process.poll() is not None and name not in self._held:
+                        if process.pid not in self._ended_by_us:
+                            self._journal.accuse(f"{name} ended by itself with {process.returncode}")
+                        self._signal(process, signal.SIGKILL)  # a child that outlived its parent
+                        self._start(name)
+
+    def _start(self, name: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "console", "mailer", _VERBS[name.partition("-")[0]]],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
