@@ -150,7 +150,7 @@ class Killing:
     def _kill_broker(self) -> None:
         """Kill the broker and start it again; then wait until every worker that lived through it has sent mail."""
         everyone = set(WORKERS)
-        # A worker that finds no database at its start ends, for whoever supervises it to start it again. Here all are up.
+        # A worker that finds no database at its start ends, for its supervisor to start it again. Here all are up.
         wait_until(lambda: self._workers(_HOLDING) == everyone, timeout_seconds=120, what="every worker to be at work")
         self._broker.crash()
         self.broker_kills += 1
