@@ -4,6 +4,7 @@ QUEUED --claim--> CLAIMED
 QUEUED --suppress--> SUPPRESSED
 QUEUED --expire--> EXPIRED
 QUEUED --spend--> DEAD
+QUEUED --lapse--> IN_DOUBT
 QUEUED --cancel--> CANCELLED
 CLAIMED --intend--> SENDING
 CLAIMED --release--> QUEUED
@@ -15,13 +16,17 @@ SENDING --lose_reply--> IN_DOUBT
 SENT --bounce--> BOUNCED
 IN_DOUBT --resend--> QUEUED
 IN_DOUBT --redrive--> QUEUED
+IN_DOUBT --confirm--> SENT
+IN_DOUBT --cancel--> CANCELLED
 DEAD --redrive--> QUEUED
 SUPPRESSED --redrive--> QUEUED
 EXPIRED --redrive--> QUEUED
 BOUNCED --redrive--> QUEUED
 
-A claim that runs out is a `release` while nobody was contacted, and a `lose_reply` once somebody may have been. The
-statements in `sql/` make exactly these moves, and each that ends a claim names its token.
+A claim that runs out is a `release` while nobody was contacted, and a `lose_reply` once somebody may have been. Time
+that is over before the first try is an `expire`, later a `spend`; where a server may have the message already, it is a
+`lapse`, for the doubt is not to be forgotten. An operator confirms, cancels and redrives. The statements in `sql/` and
+the functions in the database make exactly these moves, and each that ends a claim names its token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +67,9 @@ class Signal(StrEnum):
     SUPPRESS = "suppress"
     EXPIRE = "expire"
     SPEND = "spend"
+    LAPSE = "lapse"
     CANCEL = "cancel"
+    CONFIRM = "confirm"
     REDRIVE = "redrive"
     BOUNCE = "bounce"
 
@@ -73,6 +80,7 @@ TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
         Signal.SUPPRESS: State.SUPPRESSED,
         Signal.EXPIRE: State.EXPIRED,
         Signal.SPEND: State.DEAD,
+        Signal.LAPSE: State.IN_DOUBT,
         Signal.CANCEL: State.CANCELLED,
     },
     State.CLAIMED: {Signal.INTEND: State.SENDING, Signal.RELEASE: State.QUEUED, Signal.GIVE_UP: State.DEAD},
@@ -83,7 +91,12 @@ TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
         Signal.LOSE_REPLY: State.IN_DOUBT,
     },
     State.SENT: {Signal.BOUNCE: State.BOUNCED},
-    State.IN_DOUBT: {Signal.RESEND: State.QUEUED, Signal.REDRIVE: State.QUEUED},
+    State.IN_DOUBT: {
+        Signal.RESEND: State.QUEUED,
+        Signal.REDRIVE: State.QUEUED,
+        Signal.CONFIRM: State.SENT,
+        Signal.CANCEL: State.CANCELLED,
+    },
     State.DEAD: {Signal.REDRIVE: State.QUEUED},
     State.SUPPRESSED: {Signal.REDRIVE: State.QUEUED},
     State.EXPIRED: {Signal.REDRIVE: State.QUEUED},

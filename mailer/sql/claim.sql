@@ -1,11 +1,13 @@
 -- Claim what is due in a lane, most urgent first, each row under a token of its own; rows that others hold are skipped.
--- What is over age, or goes to a suppressed recipient, settles instead: those rows come back without a token.
+-- What is over age, or goes to a suppressed recipient, settles instead: those rows come back without a token. A pinned one
+-- may have been accepted before: when its time is over it is in doubt, not dead.
 -- A redrive is an operator's decision to try all the same, so suppression binds the first cycle only; who unsubscribed gets
 -- what is not suppressible all the same.
 -- No row: nothing is due. Uses delivery_due_idx. Locks the rows it returns.
 with due as (
   select d.id,
          d.expires_at <= now() as over,
+         d.expires_at <= now() and d.pinned_transport is not null as lapsed,
          d.cycle = 1 and exists (
            select from outbox.suppression s
            where s.recipient_key = d.recipient_key and (s.undeliverable or d.suppressible)
@@ -17,13 +19,14 @@ with due as (
   for update of d skip locked
 ), claimed as (
   update outbox.delivery d
-  set state = case when due.over and d.attempt > 0 then 'dead' when due.over then 'expired'
+  set state = case when due.lapsed then 'in_doubt' when due.over and d.attempt > 0 then 'dead' when due.over then 'expired'
                    when due.suppressed then 'suppressed' else 'claimed' end,
       claim_token = case when not due.over and not due.suppressed then gen_random_uuid() end,
       claimed_by = case when not due.over and not due.suppressed then %(worker)s end,
       claimed_until = case when not due.over and not due.suppressed then now() + make_interval(secs => %(lease_seconds)s) end,
-      content = case when not due.over and not due.suppressed then d.content end,
-      finished_at = case when due.over or due.suppressed then now() end
+      content = case when due.lapsed or not due.over and not due.suppressed then d.content end,
+      resent = d.resent or due.lapsed,
+      finished_at = case when not due.lapsed and (due.over or due.suppressed) then now() end
   from due
   where d.id = due.id
   returning d.*
@@ -31,10 +34,11 @@ with due as (
   insert into outbox.dead_letter (stage, reason, detail, event_id, type, aggregate_type, aggregate_id, mail, delivery_id, cycle, attempts)
   select 'deliver', case state when 'dead' then 'age_spent' else state end,
          case state when 'dead' then 'its time was over before it could be tried again'
+                    when 'in_doubt' then format('its time was over before %%s was asked again: perhaps it was accepted', pinned_transport)
                     when 'expired' then 'its time was over before it was tried'
                     else 'its recipient is on the suppression list' end,
          event_id, event_type, aggregate_type, aggregate_id, mail, id, cycle, attempt
-  from claimed where state in ('dead', 'expired')
+  from claimed where state in ('dead', 'expired', 'in_doubt')
   on conflict (delivery_id, cycle) where stage = 'deliver' do nothing
 )
 select id, state, claim_token, message_uuid, event_id, event_type, aggregate_type, aggregate_id, mail, recipient,

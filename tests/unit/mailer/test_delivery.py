@@ -1,5 +1,6 @@
 import re
 from datetime import timedelta
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,10 +71,26 @@ def test_from_every_state_that_is_not_terminal_a_delivery_can_still_be_sent() ->
         assert State.SENT in reached, state
 
 
-def test_nothing_is_sent_or_doubted_that_was_not_about_to_be_sent() -> None:
-    for state, moves in TRANSITIONS.items():
-        if state is not State.SENDING:
-            assert not {State.SENT, State.IN_DOUBT} & set(moves.values())
+def test_nothing_is_sent_or_doubted_that_was_not_about_to_be_sent_or_in_doubt_before() -> None:
+    doubtful = {
+        (state, signal)
+        for state, moves in TRANSITIONS.items()
+        for signal, after in moves.items()
+        if after in (State.SENT, State.IN_DOUBT) and state is not State.SENDING
+    }
+
+    assert doubtful == {(State.IN_DOUBT, Signal.CONFIRM), (State.QUEUED, Signal.LAPSE)}
+
+
+def test_the_documentation_has_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs/explanation/mail.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \|", page, re.MULTILINE)
+
+    assert rows == [
+        (state.value, signal.value, after.value)
+        for state, moves in TRANSITIONS.items()
+        for signal, after in moves.items()
+    ]
 
 
 def test_only_an_operator_moves_a_settled_delivery() -> None:
