@@ -1,5 +1,6 @@
 """Delivery status notifications as servers write them, and what is none."""
 
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -67,6 +68,58 @@ def test_a_failure_is_judged_as_if_the_far_server_had_refused_us(
     assert "ada" not in bounce.reply.text.lower()
 
 
+# What Postfix 3.7.11 and Exim 4.96 wrote, run as in tests/integration/mailer/test_bounces_of_servers.py.
+NOTIFICATIONS = Path(__file__).parents[2] / "support" / "mail_servers" / "notifications"
+
+
+@pytest.mark.parametrize(
+    ("name", "hard", "code", "enhanced", "text"),
+    [
+        ("postfix-gone", True, 550, "5.1.1", 'unknown user: "<address>"'),
+        ("postfix-parti", True, 550, "5.1.1", 'unknown user: "<address>"'),
+        ("postfix-refused", True, 550, "5.1.1", "<address>: Recipient address rejected: no such user here"),
+        ("exim-gone", True, 554, "5.0.0", "no such user here"),
+        ("exim-parti", True, 554, "5.0.0", "no such user here"),
+        ("exim-refused", True, 550, "5.1.1", "no such user here"),
+        # Full, or away, for longer than Exim tries: nobody says that it will be so for good.
+        ("exim-small", False, 554, "5.0.0", "mailbox is full: retry timeout exceeded"),
+    ],
+)
+def test_what_servers_sent_back_is_understood(name: str, *, hard: bool, code: int, enhanced: str, text: str) -> None:
+    bounce = read_notification((NOTIFICATIONS / f"{name}.eml").read_bytes())
+
+    assert isinstance(bounce, Bounce)
+    assert (bounce.message_uuid, bounce.undeliverable, bounce.outcome) == (OURS, hard, "permanent")
+    assert (bounce.reply.code, bounce.reply.enhanced, bounce.reply.text) == (code, enhanced, text)
+
+
+@pytest.mark.parametrize("name", ["postfix-late", "exim-late"])
+def test_what_servers_say_of_a_delay_is_no_failure(name: str) -> None:
+    assert read_notification((NOTIFICATIONS / f"{name}.eml").read_bytes()) == Delayed()
+
+
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "enhanced", "hard"),
+    [
+        # Exim says 5.0.0 of everything: what it quotes decides.
+        ("5.0.0", "smtp; 550-5.7.26 Unauthenticated email from example.org\r\n 550 5.7.26 is refused", "5.7.26", False),
+        ("5.0.0", "smtp; 552 5.2.2 full", "5.2.2", False),
+        ("5.1.1", "smtp; 550 5.0.0 nobody", "5.1.1", True),
+        # Without the far side's code, the status says all that is known.
+        ("5.4.6", "X-Postfix; mail for example.com loops back to myself", "5.4.6", False),
+        ("5.0.0", "", "5.0.0", False),
+        ("5.1.2", "", "5.1.2", True),
+    ],
+)
+def test_a_recipient_is_suppressed_only_for_what_was_said_of_him(
+    status: str, diagnostic: str, enhanced: str, *, hard: bool
+) -> None:
+    bounce = read_notification(notification(failed(status, diagnostic)))
+
+    assert isinstance(bounce, Bounce)
+    assert (bounce.reply.enhanced, bounce.undeliverable) == (enhanced, hard)
+
+
 @pytest.mark.parametrize("kind", ["message/rfc822", "text/rfc822-headers", "message/rfc822-headers"])
 def test_the_message_is_found_in_what_is_returned(kind: str) -> None:
     bounce = read_notification(notification(failed("5.1.1", "smtp; 550 unknown"), kind=kind))
@@ -118,7 +171,8 @@ def test_no_bytes_whatever_raise(noise: bytes, place: int) -> None:
     whole = notification(failed("5.1.1", "smtp; 550 5.1.1 <ada@example.com> unknown"))
 
     read_notification(noise)
-    read_notification(whole[:place] + noise + whole[place:])
+    for known in (whole, (NOTIFICATIONS / "exim-parti.eml").read_bytes()):
+        read_notification(known[:place] + noise + known[place:])
 
 
 LINES = st.lists(
