@@ -37,9 +37,9 @@ def _process() -> WorkerProcess:
 
 
 @app.task(name=DRAIN, ignore_result=True)  # type: ignore[untyped-decorator] # Celery publishes no types
-def drain(lane: str, permit: str) -> None:
-    """Use up a permit on a lane."""
-    _process().drain(lane, UUID(permit))
+def drain(_lane: str, permit: str) -> None:
+    """Use up a permit: for which lane it was issued only says why."""
+    _process().drain(UUID(permit))
 
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator] # as above

@@ -24,6 +24,8 @@ class Claim:
     aggregate_type: str
     aggregate_id: str
     mail: str
+    lane: str
+    priority: int
     recipient: str = field(repr=False)
     recipient_key: bytes = field(repr=False)
     locale: str | None
@@ -47,7 +49,8 @@ class Claim:
 
 _PLAIN_COLUMNS = (
     *("id", "message_uuid", "event_id", "event_type", "aggregate_type", "aggregate_id"),
-    *("mail", "recipient", "recipient_key", "locale", "attempt", "pinned_transport", "content", "claimed_at"),
+    *("mail", "lane", "priority", "recipient", "recipient_key", "locale", "attempt", "pinned_transport", "content"),
+    "claimed_at",
 )
 
 

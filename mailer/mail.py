@@ -45,13 +45,18 @@ def is_mail_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_lane(name: str) -> bool:
+    """Return whether *name* can name a lane."""
+    return _LANE.fullmatch(name) is not None
+
+
 def mail_from_toml(name: str, table: Mapping[str, object], *, version: str) -> Mail:
     """Return the mail that *table* (a `mail.toml`) describes; raise MailFolderError for what is wrong first."""
     if not is_mail_name(name):
         raise MailFolderError(name, "expected a folder name of lower-case letters, digits and _, 63 characters at most")
     keys = _Keys(f"{name}/mail.toml", table)
     lane = keys.text("lane", default="default")
-    if not _LANE.fullmatch(lane):
+    if not is_lane(lane):
         raise keys.wrong("lane", "a word of lower-case letters, digits, - and _", lane)
     expiry = _EXPIRES_SECURITY if lane == SECURITY_LANE else _EXPIRES_OTHER
     mail = Mail(

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -27,7 +27,8 @@ class Deliveries(Protocol):
     """What a drain needs of the store: `mailer.store.Store` says what each does."""
 
     def take_permit(self, permit: UUID) -> bool: ...  # noqa: D102 - the store's words
-    def claim(self, lane: str, *, limit: int) -> tuple[tuple[Claim, ...], bool]: ...  # noqa: D102
+    def claim(self, *, limit: int) -> tuple[tuple[Claim, ...], bool]: ...  # noqa: D102
+    def look(self, *, before: Claim, limit: int) -> tuple[Mapping[str, BreakerRow], tuple[Claim, ...]]: ...  # noqa: D102
     def record(  # noqa: D102
         self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]
     ) -> set[int]: ...
@@ -65,9 +66,11 @@ class Pace:
     lease: timedelta
     backoff: Backoff
     # A permit is good for one claim, and for another as long as this is not over: the way through the broker takes
-    # longer than a claim. Short, for permits of more urgent lanes wait behind it.
+    # longer than a claim. Short, for a worker that is to stop ends when its permit does.
     permit: timedelta = timedelta(seconds=0.5)
     limits: Limits = field(default_factory=Limits)
+    # The most urgent first; others follow them.
+    lanes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,11 @@ class Held:
     def take(self, count: int) -> list[Claim]:
         """Take the next *count* off."""
         return [self._claims.popleft() for _ in range(min(count, len(self._claims)))]
+
+    def let_in(self, claims: Sequence[Claim]) -> None:
+        """Let *claims*, which were made just now, go before all others."""
+        # What is left of their time is counted from when the others were claimed, as theirs is.
+        self.put_back([replace(claim, left=claim.left + self.elapsed()) for claim in claims])
 
     def put_back(self, claims: Sequence[Claim]) -> None:
         """Let *claims* be the next again, in their order."""

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from mailer.broker_urls import checked_broker
 from mailer.errors import AddressRefusedError, HeaderRefusedError, TransportDsnError
 from mailer.guard import check_address, parse_mailbox
+from mailer.mail import SECURITY_LANE, is_lane
 from mailer.transports import open_transport
 from mailer.unsubscribing import Unsubscribing
 from runtime.secrets import SecretUrl
@@ -71,6 +72,15 @@ def _checked_transport(dsn: SecretUrl) -> SecretUrl:
 
 def _checked_url(url: SecretUrl | None) -> SecretUrl | None:
     return None if url is None else SecretUrl(checked_broker(url.get_secret_value()))
+
+
+def _checked_lanes(lanes: str) -> str:
+    words = lanes.split()
+    if bad := [word for word in words if not is_lane(word)]:
+        raise ValueError(f"expected lanes of lower-case letters, digits, - and _, got {bad[0]!r}")
+    if twice := [word for word in words if words.count(word) > 1]:
+        raise ValueError(f"expected each lane once, got {twice[0]!r} twice")
+    return lanes
 
 
 def _checked_pattern(pattern: str) -> str:
@@ -177,6 +187,11 @@ class MailerSettings(ProcessSettings):
     mailer_window: int = Field(
         8, ge=1, le=100, description="Mails that one process sends at a time; as many are in doubt when it is killed."
     )
+    mailer_lanes: Annotated[str, AfterValidator(_checked_lanes)] = Field(
+        f"{SECURITY_LANE} default",
+        description="Lanes by urgency, the most urgent first, by blanks. Mail of a lane waits while any is due in those"
+        " before it; lanes that are not named come last, by name.",
+    )
     mailer_claim: int = Field(50, ge=1, le=1000, description="Most mails claimed for one permit.")
     mailer_permits: int = Field(8, ge=1, le=1000, description="Most permits of a lane in the broker at a time.")
     mailer_permit_seconds: float = Field(
@@ -210,6 +225,10 @@ class MailerSettings(ProcessSettings):
         if self.mail_unsubscribe_url is None or self.mail_unsubscribe_secret is None:
             return None
         return Unsubscribing(self.mail_unsubscribe_url, self.mail_unsubscribe_secret)
+
+    def lanes(self) -> tuple[str, ...]:
+        """Return the lanes that are named, the most urgent first."""
+        return tuple(self.mailer_lanes.split())
 
     @property
     def broker(self) -> str:

@@ -20,22 +20,29 @@ from mailer.telemetry import logger
 class Store:
     """What one worker process says to the database."""
 
-    def __init__(self, database: Database, *, worker: str, lease: timedelta, rule: BreakerRule) -> None:
-        """Claim in the name of *worker*, for *lease*."""
+    def __init__(
+        self, database: Database, *, worker: str, lease: timedelta, rule: BreakerRule, lanes: Sequence[str]
+    ) -> None:
+        """Claim in the name of *worker*, for *lease*; *lanes* are the most urgent ones, in order."""
         self._database = database
         self._worker = worker
         self._lease = lease
         self._rule = rule
+        self._lanes = list(lanes)
 
     def take_permit(self, permit: UUID) -> bool:
         """Use up *permit*, and return whether it still counted."""
         return bool(self._database.rows("take_permit", {"id": permit}))
 
-    def claim(self, lane: str, *, limit: int) -> tuple[tuple[Claim, ...], bool]:
-        """Return up to *limit* claims of *lane*, and whether there may be more."""
-        arguments = {"lane": lane, "limit": limit, "worker": self._worker, "lease_seconds": self._lease.total_seconds()}
-        found = self._database.rows("claim", arguments)
-        return tuple(Claim.from_row(row) for row in found if row["state"] == "claimed"), len(found) == limit
+    def claim(self, *, limit: int) -> tuple[tuple[Claim, ...], bool]:
+        """Return up to *limit* claims, the most urgent that are due, and whether there may be more."""
+        found = self._database.rows("claim", self._wanted(limit, before=None))
+        return _claims(found), len(found) == limit
+
+    def look(self, *, before: Claim, limit: int) -> tuple[Mapping[str, BreakerRow], tuple[Claim, ...]]:
+        """Return the transports that are not plainly well, and up to *limit* claims more urgent than *before*."""
+        breakers, found = self._database.together(("breakers", {}), ("claim", self._wanted(limit, before=before)))
+        return _breakers(breakers), _claims(found)
 
     def record(self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]) -> set[int]:
         """Record *outcomes* and what they say of transports; return the ids whose claim still stood."""
@@ -78,16 +85,34 @@ class Store:
 
     def breakers(self) -> Mapping[str, BreakerRow]:
         """Return the transports that are not plainly well, by name."""
-        return {
-            row["name"]: BreakerRow(
-                row["name"], row["breaker"], row["failures"], timedelta(seconds=row["retry_in_seconds"])
-            )
-            for row in self._database.rows("breakers")
-        }
+        return _breakers(self._database.rows("breakers"))
 
     def probe(self, transport: str) -> bool:
         """Become the one that tries *transport* again, and return whether we are."""
         return bool(self._database.rows("probe", {"name": transport, "lease_seconds": self._lease.total_seconds()}))
+
+    def _wanted(self, limit: int, *, before: Claim | None) -> dict[str, object]:
+        return {
+            "lanes": self._lanes,
+            "before_lane": before and before.lane,
+            "before_priority": before and before.priority,
+            "limit": limit,
+            "worker": self._worker,
+            "lease_seconds": self._lease.total_seconds(),
+        }
+
+
+def _claims(found: Sequence[DictRow]) -> tuple[Claim, ...]:
+    return tuple(Claim.from_row(row) for row in found if row["state"] == "claimed")
+
+
+def _breakers(found: Sequence[DictRow]) -> Mapping[str, BreakerRow]:
+    return {
+        row["name"]: BreakerRow(
+            row["name"], row["breaker"], row["failures"], timedelta(seconds=row["retry_in_seconds"])
+        )
+        for row in found
+    }
 
 
 def _about_transports(failures: Sequence[Failures], recovered: Sequence[str], rule: BreakerRule) -> list[Statement]:

@@ -1,4 +1,8 @@
-"""Drain a lane: claim what is due, send it window by window, and record what came of it.
+"""Use up a permit: claim what is due, send it window by window, and record what came of it.
+
+Whatever the permit was issued for, the most urgent is claimed, and what is more urgent than the rest of a batch goes
+before it: between two windows it is looked for. So mail of an urgent lane waits for one window of each worker at
+most, however long the others' backlog and however many permits are in front of its own.
 
 A window is what is sent at a time. One commit records the outcomes of the last window and marks the next one `sending`:
 what a crash leaves in doubt is one window at most. A message is sent only while its row says `sending` under our
@@ -36,21 +40,24 @@ class _Past:
     recovered: tuple[str, ...] = ()
 
 
-def drain(means: Means, *, lane: str, permit: UUID) -> bool:
-    """Use up *permit* on *lane*, and return whether there is probably more to do."""
+def drain(means: Means, *, permit: UUID) -> str | None:
+    """Use up *permit*, and return the lane in which there is probably more to do, if there is."""
     if not means.store.take_permit(permit):
-        return False
+        return None
     ends_at = time.monotonic() + means.pace.permit.total_seconds()
+    lane: str | None = None
     while True:
-        claims, more = means.store.claim(lane, limit=means.pace.claim)
+        breakers = means.store.breakers()
+        claims, more = means.store.claim(limit=means.pace.claim)
         if claims:
+            lane = claims[-1].lane
             batch = _Batch(means, claims)
-            batch.deliver()
+            batch.deliver(breakers)
             logger().debug("mailer.permit.ended", lane=lane, claimed=len(claims))
             if batch.turned_away or batch.made_way:
-                return batch.made_way
+                return lane if batch.made_way else None
         if not more or time.monotonic() > ends_at:
-            return more
+            return lane if more else None
 
 
 class _Batch:
@@ -71,8 +78,11 @@ class _Batch:
         """Return whether a line was full: nothing of the lane need be claimed before the sweeper finds it due again."""
         return self._turns.turned_away
 
-    def deliver(self) -> None:
-        """Send every claim, window by window; what there is no time or no transport for goes back to the queue."""
+    def deliver(self, breakers: Mapping[str, BreakerRow] | None) -> None:
+        """Send every claim, window by window; what there is no time or no transport for goes back to the queue.
+
+        *breakers* are those of the moment of the claim.
+        """
         past = _Past()
         while self._held:
             if past.failures or past.recovered:  # the next window is to know
@@ -81,16 +91,27 @@ class _Batch:
             if self._is_over():
                 self._held.release_rest(timedelta(0))
                 break
-            breakers = self._held.insist(self._means.store.breakers)
-            window = self._windows.next(breakers)
+            known, breakers = breakers if breakers is not None else self._look(), None
+            window = self._windows.next(known)
             going, wait = self._in_turn(window)
             if wait > 0:
                 self._record(past)  # it need not wait with us
                 past = _Past()
                 self._means.wait(wait)
             stands = self._intend(past, going, window.dead)
-            past = self._send([one for one in going if one.intent.claim.id in stands], breakers, window.probing)
+            past = self._send([one for one in going if one.intent.claim.id in stands], known, window.probing)
         self._record(past)
+
+    def _look(self) -> Mapping[str, BreakerRow]:
+        """Let in what has become due and is more urgent than what is held; return how the transports are."""
+        [first] = self._held.ahead(1)
+        breakers, urgent = self._held.insist(
+            lambda: self._means.store.look(before=first, limit=self._means.pace.window)
+        )
+        if urgent:
+            self._held.let_in(urgent)
+            self._log.debug("mailer.window.overtaken", count=len(urgent), lane=urgent[0].lane)
+        return breakers
 
     def _is_over(self) -> bool:
         """Return whether no window may start any more."""

@@ -21,6 +21,7 @@ EVENTS: Final = (
     "mailer.permit.ended",
     "mailer.window.intended",
     "mailer.window.recorded",
+    "mailer.window.overtaken",
     "mailer.claim.lost",
     "mailer.delivery.gave_up",
     "mailer.delivery.doubted",

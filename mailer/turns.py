@@ -22,6 +22,7 @@ class Turns:
         """Reserve for what is *held*."""
         self._store = means.store
         self._limits = means.pace.limits
+        self._lanes = means.pace.lanes
         self._held = held
         # There was no slot for it: nothing of the lane need be claimed before the sweeper finds it due again.
         self.turned_away = False
@@ -34,7 +35,7 @@ class Turns:
         """Reserve slots for *window*; return what has one, and in how many seconds the first may go."""
         window = self._fitting(window)
         names = [one.first for one in window]
-        starts = self._limits.starts(names, self._reserve(names, patience=self._limits.line))
+        starts = self._limits.starts(names, self._reserve(names, patience=self._patience(window)))
         if refused := [one for one, start in zip(window, starts, strict=True) if start is None]:
             self._turn_away(refused, all_of_it=len(refused) == len(window))
         wait = min((start for start in starts if start is not None), default=0.0)
@@ -42,6 +43,11 @@ class Turns:
             replace(one, after=start - wait) for one, start in zip(window, starts, strict=True) if start is not None
         ]
         return going, wait
+
+    def _patience(self, window: Sequence[Going]) -> timedelta:
+        """Return how long a line *window* may stand in: the most urgent lane's is longer than others can make it."""
+        urgent = any(one.intent.claim.lane in self._lanes[:1] for one in window)
+        return self._limits.line * (2 if urgent else 1)
 
     def _fitting(self, window: Sequence[Going]) -> list[Going]:
         """Return what of *window* fits in the lines of its transports; the rest belongs to the next window."""

@@ -121,9 +121,10 @@ class WorkerProcess:
         self._transports: tuple[Transport, ...] = transport.children
         self._executor = ThreadPoolExecutor(settings.mailer_window, thread_name_prefix="sending")
         lease = timedelta(seconds=settings.mail_lease_seconds)
+        lanes = settings.lanes()
         self._permits = Permits(self._database, publish, cap=settings.mailer_permits, claim=settings.mailer_claim)
         self._means = Means(
-            store=Store(self._database, worker=_worker_name(), lease=lease, rule=breaker_rule(settings)),
+            store=Store(self._database, worker=_worker_name(), lease=lease, rule=breaker_rule(settings), lanes=lanes),
             composer=LibraryComposer(
                 library, settings.mail_from, settings.mail_redirect_all_to, settings.unsubscribing()
             ),
@@ -140,16 +141,17 @@ class WorkerProcess:
                 ),
                 # A message is marked as being sent for two lines at most before it goes.
                 limits=Limits(opened.rates, min(_LONGEST_LINE, lease / 8)),
+                lanes=lanes,
             ),
             jitter=random.SystemRandom().random,
             wait=threading.Event().wait,
         )
 
-    def drain(self, lane: str, permit: UUID) -> None:
+    def drain(self, permit: UUID) -> None:
         """Use up *permit*; when there is more to do, issue the next one. A database that is away ends it."""
         try:
-            if drain(self._means, lane=lane, permit=permit):
-                self._permits.issue({lane: 1})
+            if (more := drain(self._means, permit=permit)) is not None:
+                self._permits.issue({more: 1})
         except DATABASE_AWAY as error:
             # Nothing to save: claims run out and go back, and the sweeper issues permits when the database is there.
             logger().warning("mailer.database.lost", error=type(error).__name__)

@@ -50,7 +50,7 @@ def make_store(connect: Callable[[], Database]) -> Callable[..., Store]:
     """Return what makes a worker's store."""
 
     def make(*, worker: str = "w1", lease: timedelta = timedelta(minutes=5)) -> Store:
-        return Store(connect(), worker=worker, lease=lease, rule=RULE)
+        return Store(connect(), worker=worker, lease=lease, rule=RULE, lanes=("security", "default"))
 
     return make
 

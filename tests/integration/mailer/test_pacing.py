@@ -68,7 +68,7 @@ def work(store: Store, server: Server, query: Query, *, line: timedelta) -> None
         def drained() -> bool:
             permit = uuid4()
             query("insert into outbox.permit (id, lane) values (%s, 'default')", permit)
-            drain(means, lane="default", permit=permit)
+            drain(means, permit=permit)
             return not query("select 1 from outbox.delivery where state in ('queued', 'claimed', 'sending') limit 1")
 
         wait_until(drained, timeout_seconds=60, what="everything to be sent")

@@ -69,7 +69,7 @@ class World:
     def _act(self, action: str, which: int) -> None:
         match action:
             case "claim":
-                self.held += self.store.claim("default", limit=1 + which % 3)[0]
+                self.held += self.store.claim(limit=1 + which % 3)[0]
             case "intend" | "fail to render" | "release" if self.held:
                 claim = self.held.pop(which % len(self.held))
                 self._of_claimed(action, claim)
@@ -167,7 +167,7 @@ def test_whatever_happens_makes_moves_of_the_table_and_loses_nothing(
     world.act("lose the worker", 0)
     for _ in range(12):
         world.sweep()
-        for claim in world.store.claim("default", limit=50)[0]:
+        for claim in world.store.claim(limit=50)[0]:
             intend = [Intent(claim, b"bytes", "v1", "smtp://a")]
             world.store.record_and_intend([], [], [], intend)
             world.store.record([Outcome(claim, Sent(), (CONTACTED,))], [], [])

@@ -18,8 +18,8 @@ Owe = Callable[..., int]
 TRY = TryMade("smtp://a", "rcpt", 451, "4.7.1", "transient", "later", 0.5)
 
 
-def claim(store: Store, lane: str = "default", limit: int = 50) -> tuple[Claim, ...]:
-    return store.claim(lane, limit=limit)[0]
+def claim(store: Store, limit: int = 50) -> tuple[Claim, ...]:
+    return store.claim(limit=limit)[0]
 
 
 def intend(store: Store, *claims: Claim) -> set[int]:
@@ -44,7 +44,6 @@ def test_the_states_of_the_table_are_those_of_the_machine(query: Query) -> None:
 def test_what_is_due_is_claimed_most_urgent_first(store: Store, owe: Owe) -> None:
     late = owe(priority=100)
     urgent = owe(priority=10)
-    owe(lane="other")
     owe(next_attempt_at="2999-01-01")
 
     claims = claim(store)

@@ -58,7 +58,7 @@ def sweeper(connect: Callable[[], Database], broker: Broker, registry: Collector
 
 
 def hold(store: Store, *, sending: bool) -> None:
-    claims, _ = store.claim("default", limit=50)
+    claims, _ = store.claim(limit=50)
     if sending:
         store.record_and_intend([], [], [], [Intent(one, b"bytes", "v1", "smtp://a") for one in claims])
 

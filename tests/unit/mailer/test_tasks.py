@@ -5,7 +5,8 @@ from concurrent.futures import Executor as AnyExecutor
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from threading import Event
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg
@@ -15,7 +16,7 @@ from mailer.backoff import Backoff
 from mailer.claims import BreakerRow, Claim, Failures, Intent, Outcome
 from mailer.delivery import Dead, InDoubt, Retry, Sent
 from mailer.errors import UnsendableMailError
-from mailer.means import Means, Pace
+from mailer.means import Held, Means, Pace
 from mailer.pacing import Limits
 from mailer.reply import OutgoingMessage, Phase, Reply, accepted, refused, unanswered
 from mailer.tasks import drain
@@ -35,6 +36,8 @@ def a_claim(number: int, **more: Any) -> Claim:
         "aggregate_type": "user",
         "aggregate_id": "42",
         "mail": "account_locked",
+        "lane": "security",
+        "priority": 100,
         "recipient": f"u{number}@example.com",
         "recipient_key": b"key",
         "locale": "en",
@@ -55,6 +58,7 @@ class Store:
         self, *claims: Claim, breakers: Sequence[BreakerRow] = (), permits: Sequence[UUID] = (PERMIT,)
     ) -> None:
         self.claims = claims
+        self.urgent: tuple[Claim, ...] = ()
         self.permits = list(permits)
         self.rows = {row.name: row for row in breakers}
         self.said: list[tuple[str, tuple[int, ...]]] = []
@@ -72,10 +76,16 @@ class Store:
             return True
         return False
 
-    def claim(self, lane: str, *, limit: int) -> tuple[tuple[Claim, ...], bool]:
-        assert lane == "security"
+    def claim(self, *, limit: int) -> tuple[tuple[Claim, ...], bool]:
         found, self.claims = self.claims[:limit], self.claims[limit:]
         return found, len(found) == limit
+
+    def look(self, *, before: Claim, limit: int) -> tuple[Mapping[str, BreakerRow], tuple[Claim, ...]]:
+        if self.failing:
+            raise self.failing.pop(0)
+        found = tuple(one for one in self.urgent if one.priority < before.priority)[:limit]
+        self.urgent = tuple(one for one in self.urgent if one not in found)
+        return dict(self.rows), found
 
     def record(self, outcomes: Sequence[Outcome], failures: Sequence[Failures], recovered: Sequence[str]) -> set[int]:
         return self.record_and_intend(outcomes, failures, recovered, [])[0]
@@ -185,7 +195,7 @@ def run(
     redirect_to: str | None = None,
     rates: Mapping[str, float] | None = None,
     wait: Callable[[float], object] = lambda _: None,
-) -> bool:
+) -> str | None:
     means = Means(
         store=store,
         composer=Composer(redirect_to),
@@ -196,7 +206,7 @@ def run(
         jitter=lambda: 0.5,
         wait=wait,
     )
-    return drain(means, lane="security", permit=PERMIT)
+    return drain(means, permit=PERMIT)
 
 
 def test_one_commit_records_a_window_and_marks_the_next() -> None:
@@ -215,10 +225,40 @@ def test_one_commit_records_a_window_and_marks_the_next() -> None:
     assert {one.verdict for one in store.outcomes.values()} == {Sent()}
 
 
+def test_what_is_more_urgent_goes_before_the_rest_of_a_batch_and_no_window_is_less_than_whole() -> None:
+    store = Store(*map(a_claim, range(1, 7)))
+    urgent = (a_claim(8, priority=10), a_claim(9, priority=100), a_claim(10, priority=20))
+
+    def arrive(name: str, recipient: str) -> Reply:
+        store.urgent = urgent if recipient == "u1@example.com" else store.urgent
+        return taken(name, recipient)
+
+    run(store, Transport("a", arrive), window=3)
+
+    # The ninth is not more urgent than what is held, and belongs to the next claim.
+    assert [said for said in store.said if said[0] == "intended"] == [
+        ("intended", (1, 2, 3)),
+        ("intended", (8, 10, 4)),
+        ("intended", (5, 6)),
+    ]
+
+
+def test_the_age_of_what_is_let_in_counts_from_its_own_claim() -> None:
+    held = Held(cast("Means", None), [a_claim(1)])
+    Event().wait(0.01)
+
+    before = held.elapsed()
+    held.let_in([a_claim(2, left=timedelta(0))])
+
+    [first] = held.ahead(1)
+    assert first.id == 2
+    assert before <= first.left <= held.elapsed()
+
+
 def test_a_permit_that_was_counted_as_lost_does_nothing() -> None:
     store, transport = Store(a_claim(1), permits=()), Transport("a")
 
-    assert run(store, transport) is False
+    assert run(store, transport) is None
     assert (store.said, transport.sent) == ([], [])
 
 
@@ -431,7 +471,7 @@ def test_no_window_starts_in_the_second_half_of_the_lease() -> None:
 def test_a_permit_is_good_for_all_that_is_due_while_its_time_lasts() -> None:
     transport = Transport("a")
 
-    assert run(Store(*map(a_claim, range(1, 121))), transport, window=8) is False
+    assert run(Store(*map(a_claim, range(1, 121))), transport, window=8) is None
 
     assert len(transport.sent) == 120
 
@@ -439,7 +479,7 @@ def test_a_permit_is_good_for_all_that_is_due_while_its_time_lasts() -> None:
 def test_a_permit_whose_time_is_over_says_that_there_is_more_to_do() -> None:
     transport = Transport("a")
 
-    assert run(Store(*map(a_claim, range(1, 121))), transport, window=8, permit=timedelta(0)) is True
+    assert run(Store(*map(a_claim, range(1, 121))), transport, window=8, permit=timedelta(0)) == "security"
 
     assert len(transport.sent) == 50
 
@@ -495,7 +535,7 @@ def test_what_finds_the_line_full_goes_back_and_the_lane_is_left_alone() -> None
 
     more = run(store, transport, rates={"a": 100}, window=2)
 
-    assert (more, transport.sent) == (False, [])
+    assert (more, transport.sent) == (None, [])
     assert store.said == [("reserved", ()), ("released", (1, 2)), ("released", tuple(range(3, 51)))]
     assert store.pauses == [timedelta(seconds=1)] * 2
 
@@ -535,7 +575,7 @@ def test_a_batch_that_a_limit_holds_up_makes_way_for_other_lanes() -> None:
 
     more = run(store, transport, rates={"a": 1}, permit=timedelta(0), window=1)
 
-    assert more is True
+    assert more == "security"
     assert transport.sent == ["u1@example.com"]
     assert ("released", (2, 3)) in store.said
     assert store.pauses == [timedelta(0)]
