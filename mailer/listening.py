@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from mailer import pages
 from mailer.bounce_record import record_bounce
 from mailer.database import DATABASE_AWAY, Database
 from mailer.hooks import Heard, HookRefusedError, HookRequest, postmark, resend
@@ -34,13 +35,6 @@ _HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "x-robots-tag": "noindex",
 }
-_PAGE: Final = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>{title}</title><style>:root{{color-scheme:light dark}}"
-    "body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}}"
-    "button{{font:inherit;padding:.5rem 1rem}}</style><h1>{title}</h1><p>{text}</p>{form}</html>"
-)
-_FORM: Final = '<form method="post"><button>Unsubscribe</button></form>'
 Hook = Callable[[HookRequest], Heard]
 
 
@@ -88,19 +82,20 @@ class Listening:
         return Starlette(routes=routes)
 
     async def _ask(self, request: Request) -> Response:
-        """Ask for a click: whatever follows links by itself (a scanner, a preview) must not unsubscribe anybody."""
-        if self._key(request) is None:
-            return _unknown()
-        return _page("Unsubscribe", "You will get no more of these messages.", form=_FORM)
+        return self._page(request, pages.unknown if self._key(request) is None else pages.ask)
 
     async def _unsubscribe(self, request: Request) -> Response:
         key = self._key(request)
         if key is None:
-            return _unknown()
+            return self._page(request, pages.unknown)
         await run_in_threadpool(self.inbox.unsubscribe, key)
-        return _page(
-            "Unsubscribed", "You will get no more of these messages. What keeps your account safe still comes."
-        )
+        return self._page(request, pages.done)
+
+    @staticmethod
+    def _page(request: Request, page: Callable[[str], str]) -> Response:
+        tongue = pages.language(request.headers.get("accept-language", ""))
+        headers = {"content-language": tongue, "vary": "accept-language"}
+        return HTMLResponse(page(tongue), 404 if page is pages.unknown else 200, headers)
 
     async def _hook(self, request: Request) -> Response:
         hook = self.hooks.get(request.path_params["name"])
@@ -173,14 +168,6 @@ async def _body(request: Request) -> bytes:
         if len(body) > _LARGEST_BODY:
             raise HookRefusedError(f"expected at most {_LARGEST_BODY} bytes", status=413)
     return body
-
-
-def _page(title: str, text: str, *, form: str = "", status: int = 200) -> HTMLResponse:
-    return HTMLResponse(_PAGE.format(title=title, text=text, form=form), status)
-
-
-def _unknown() -> HTMLResponse:
-    return _page("This link does not work", "It may have been cut off. Use the one in the newest message.", status=404)
 
 
 async def _live(_: Request) -> Response:

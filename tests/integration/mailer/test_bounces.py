@@ -1,5 +1,6 @@
 """What comes back after it was accepted: by notifications in a mailbox, and by providers' webhooks."""
 
+import base64
 import logging
 import mailbox
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import pytest
 import structlog
+from itsdangerous import URLSafeSerializer
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
@@ -204,8 +206,11 @@ def test_a_database_that_is_away_makes_a_provider_try_again() -> None:
 def test_only_a_post_unsubscribes(client: TestClient, query: Query) -> None:
     path = f"/unsubscribe/{UNSUBSCRIBING.token(KEY)}"
 
-    asked = client.get(path)
+    for method in ("HEAD", "OPTIONS", "PUT", "DELETE"):
+        client.request(method, path)
+    asked = client.get(path, headers={"accept-language": "de-DE"})
     assert (asked.status_code, query("select 1 from outbox.suppression")) == (200, [])
+    assert "Abmelden" in asked.text
     assert '<form method="post">' in asked.text
     assert "default-src 'none'" in asked.headers["content-security-policy"]
 
@@ -216,9 +221,40 @@ def test_only_a_post_unsubscribes(client: TestClient, query: Query) -> None:
     ]
 
 
+def test_a_click_that_is_played_again_changes_nothing(client: TestClient, query: Query) -> None:
+    path = f"/unsubscribe/{UNSUBSCRIBING.token(KEY)}"
+    client.post(path)
+    before = query("select * from outbox.suppression")
+
+    client.post(path)
+
+    assert query("select * from outbox.suppression") == before
+
+
+def of_another_use(key: bytes) -> str:
+    """Return what the same secret signs for something else."""
+    token: str | bytes = URLSafeSerializer("s", salt="itsdangerous").dumps(base64.urlsafe_b64encode(key).decode())
+    return token if isinstance(token, str) else token.decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "ImFkYSI.aaaa",
+        "x",
+        ".",
+        "%00",
+        "a" * 5000,
+        of_another_use(KEY),
+        Unsubscribing("", SecretStr("another")).token(KEY),
+        # The signature of one and the key of another.
+        f"{UNSUBSCRIBING.token(bytes(32)).split('.')[0]}.{UNSUBSCRIBING.token(KEY).split('.')[1]}",
+        UNSUBSCRIBING.token(b"short"),
+    ],
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_link_that_we_did_not_sign_does_nothing(client: TestClient, query: Query, method: str) -> None:
-    answer = client.request(method, "/unsubscribe/ImFkYSI.aaaa")
+def test_a_link_that_we_did_not_sign_does_nothing(client: TestClient, query: Query, method: str, token: str) -> None:
+    answer = client.request(method, f"/unsubscribe/{token}")
 
     assert answer.status_code == 404
     assert query("select 1 from outbox.suppression") == []
