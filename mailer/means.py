@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -115,6 +115,10 @@ class Held:
         """Let *claims*, which were made just now, go before all others."""
         # What is left of their time is counted from when the others were claimed, as theirs is.
         self.put_back([replace(claim, left=claim.left + self.elapsed()) for claim in claims])
+
+    def take_while(self, fits: Callable[[Claim], bool], *, most: int | None = None) -> list[Claim]:
+        """Take the next off as long as *fits*, and *most* at most."""
+        return self.take(len(list(islice(takewhile(fits, self._claims), most))))
 
     def put_back(self, claims: Sequence[Claim]) -> None:
         """Let *claims* be the next again, in their order."""

@@ -4,7 +4,7 @@ Nothing is spent while a breaker is open. One message at a time goes to an open 
 is taken, the breaker closes, and the preferred transport is preferred again. When all are open, mail waits.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,6 +59,14 @@ def route(
         else:
             pauses.append(_pause(breaker))
     return Route(tuple(usable), probing) if usable else Wait(min(pauses))
+
+
+def most(names: Iterable[str], *, breakers: Mapping[str, Breaker], limit: int) -> int:
+    """Return how many messages are worth claiming: *limit*; one while all there may be is a probe; else none."""
+    found = [breakers.get(name) for name in names]
+    if any(breaker is None or breaker.state == CLOSED for breaker in found):
+        return limit
+    return int(any(breaker is not None and breaker.retry_in <= timedelta(0) for breaker in found))
 
 
 def _pause(breaker: Breaker) -> timedelta:

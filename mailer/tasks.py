@@ -22,10 +22,11 @@ from uuid import UUID
 from mailer.claims import BreakerRow, Claim, Failures, Outcome
 from mailer.delivery import Dead, Try, judge
 from mailer.means import Held, Means
+from mailer.routing import most
 from mailer.sending import Made, Sender, against, send
 from mailer.telemetry import logger
 from mailer.turns import Turns
-from mailer.windows import Going, Window, Windows
+from mailer.windows import Going, Window, Windows, breakers_of
 
 # A window starts in the first half of the lease, so that its slowest server has the other half.
 _WINDOWS_START_WITHIN = 0.5
@@ -48,7 +49,10 @@ def drain(means: Means, *, permit: UUID) -> str | None:
     lane: str | None = None
     while True:
         breakers = means.store.breakers()
-        claims, more = means.store.claim(limit=means.pace.claim)
+        limit = most(means.transports, breakers=breakers_of(breakers), limit=means.pace.claim)
+        if limit == 0:
+            return None  # every transport is left alone: what is due stays as it is, and the sweeper comes again
+        claims, more = means.store.claim(limit=limit)
         if claims:
             lane = claims[-1].lane
             batch = _Batch(means, claims)
@@ -93,6 +97,8 @@ class _Batch:
                 break
             known, breakers = breakers if breakers is not None else self._look(), None
             window = self._windows.next(known)
+            if not window.going and not window.dead:
+                continue
             going, wait = self._in_turn(window)
             if wait > 0:
                 self._record(past)  # it need not wait with us

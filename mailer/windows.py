@@ -1,6 +1,6 @@
 """Make the next window of a batch: which claims go, by which transports, with which bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailer.claims import BreakerRow, Claim, Intent, Outcome
@@ -8,7 +8,7 @@ from mailer.delivery import Dead
 from mailer.errors import UnsendableMailError
 from mailer.means import Held, Means
 from mailer.reply import OutgoingMessage
-from mailer.routing import Breaker, Route, Wait, route
+from mailer.routing import Breaker, Wait, route
 from mailer.telemetry import logger
 
 
@@ -36,6 +36,11 @@ class Window:
     dead: tuple[Outcome, ...] = ()
 
 
+def breakers_of(rows: Mapping[str, BreakerRow]) -> dict[str, Breaker]:
+    """Return what a route asks of the breakers in *rows*."""
+    return {row.name: Breaker(row.breaker, row.retry_in) for row in rows.values()}
+
+
 class Windows:
     """Takes one window after the other off the claims of a batch."""
 
@@ -46,41 +51,39 @@ class Windows:
         self._contents: dict[int, tuple[bytes, str | None] | Dead] = {}
 
     def next(self, breakers: Mapping[str, BreakerRow]) -> Window:
-        """Take the next window off the claims; it is empty where all have to wait."""
-        states = {row.name: Breaker(row.breaker, row.retry_in) for row in breakers.values()}
+        """Take the next window off the claims; it is empty where all of it has to wait.
+
+        What is bound to a transport shares its window with nothing else: what it says of that transport, as a probe
+        too, is then the window's.
+        """
         # The first claim's order decides what is probed: where transports take turns, each comes first some time.
-        way = self._way(states, self._order(*self._held.ahead(1)), None)
+        [first] = self._held.ahead(1)
+        pin = self._pin(first)
+        way = route(self._order(first), breakers=breakers_of(breakers), probe=self._probe, pinned=pin)
         if isinstance(way, Wait):
-            self._held.release_rest(way.pause)
+            self._held.release(self._held.take_while(lambda claim: pin is None or self._pin(claim) == pin), way.pause)
             return Window()
+        count = 1 if way.probing else self._means.pace.window
         going: list[Going] = []
         dead: list[Outcome] = []
-        for claim in self._held.take(1 if way.probing else self._means.pace.window):
-            own = self._own(claim, states, way)
+        for claim in self._held.take_while(lambda claim: self._pin(claim) == pin, most=count):
+            names = way.names if way.probing else tuple(name for name in self._order(claim) if name in way.names)
             content = self.content(claim)
-            if isinstance(own, Wait):
-                self._held.release([claim], own.pause)
-            elif isinstance(content, Dead):
+            if isinstance(content, Dead):
                 dead.append(Outcome(claim, content))
             else:
-                intent = Intent(claim, *content, own.names[0])
-                going.append(Going(intent, own.names, self._means.composer.outgoing(claim, content[0])))
+                going.append(
+                    Going(Intent(claim, *content, names[0]), names, self._means.composer.outgoing(claim, content[0]))
+                )
         return Window(tuple(going), way.probing, tuple(dead))
 
-    def _own(self, claim: Claim, states: Mapping[str, Breaker], way: Route) -> Route | Wait:
-        """Return the way of *claim*: that of the window, in its own order, unless it is bound to one transport."""
-        if claim.pinned_transport in self._means.transports:
-            return self._way(states, self._order(claim), claim.pinned_transport)
-        if way.probing:
-            return way
-        return Route(tuple(name for name in self._order(claim) if name in way.names))
+    def _pin(self, claim: Claim) -> str | None:
+        """Return the transport that *claim* is bound to; one that no longer exists binds nobody."""
+        return claim.pinned_transport if claim.pinned_transport in self._means.transports else None
 
     def _order(self, claim: Claim) -> tuple[str, ...]:
         """Return the names of the transports as *claim* prefers them, another way round at each attempt."""
         return self._means.orders[(claim.id + claim.attempt) % len(self._means.orders)]
-
-    def _way(self, states: Mapping[str, Breaker], order: Sequence[str], pinned: str | None) -> Route | Wait:
-        return route(order, breakers=states, probe=self._probe, pinned=pinned)
 
     def _probe(self, transport: str) -> bool:
         return self._held.insist(lambda: self._means.store.probe(transport))

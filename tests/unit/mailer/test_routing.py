@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from mailer.routing import PROBE_PATIENCE, Breaker, Route, Wait, route
+from mailer.routing import PROBE_PATIENCE, Breaker, Route, Wait, most, route
 
 MINUTE = timedelta(minutes=1)
 OPEN = Breaker("open", MINUTE)
@@ -65,3 +65,12 @@ def test_a_pinned_message_may_probe_its_transport() -> None:
 
 def test_a_message_pinned_to_a_transport_that_is_gone_goes_through_any() -> None:
     assert route(("a", "b"), breakers={}, probe=Probes(), pinned="gone") == Route(("a", "b"))
+
+
+def test_as_much_is_claimed_as_transports_could_take() -> None:
+    def claimed(**breakers: Breaker) -> int:
+        return most(("a", "b"), breakers=breakers, limit=50)
+
+    assert claimed() == claimed(a=OPEN) == claimed(a=OPEN, b=Breaker("closed", timedelta(0))) == 50
+    assert claimed(a=OPEN, b=DUE) == claimed(a=PROBED, b=Breaker("half_open", timedelta(0))) == 1
+    assert claimed(a=OPEN, b=PROBED) == 0

@@ -380,11 +380,27 @@ def test_mail_waits_while_every_breaker_is_open_and_spends_no_attempt() -> None:
     store = Store(a_claim(1), a_claim(2), breakers=[BreakerRow("a", "open", 5, MINUTE)])
     transport = Transport("a")
 
-    run(store, transport)
+    assert run(store, transport) is None
 
-    assert transport.sent == []
-    assert ("released", (1, 2)) in store.said
-    assert store.pauses == [MINUTE]
+    assert (transport.sent, store.said, len(store.claims)) == ([], [], 2)
+
+
+def test_once_every_breaker_has_opened_the_rest_of_the_batch_waits_and_no_more_is_claimed() -> None:
+    store, transport = Store(*map(a_claim, range(1, 121))), Transport("a", down)
+
+    assert run(store, transport) is None
+
+    assert len(transport.sent) == 2
+    assert store.said[-1] == ("released", tuple(range(3, 51)))
+    assert (store.pauses, len(store.claims)) == ([MINUTE], 70)
+
+
+def test_while_somebody_else_probes_the_only_transport_nothing_is_claimed() -> None:
+    store = Store(a_claim(1), breakers=[BreakerRow("a", "half_open", 5, MINUTE)])
+
+    assert run(store, Transport("a")) is None
+
+    assert len(store.claims) == 1
 
 
 def test_one_message_probes_an_open_transport_and_the_rest_follow_when_it_is_taken() -> None:
@@ -401,7 +417,34 @@ def test_the_rest_waits_when_the_probe_fails() -> None:
 
     run(store, Transport("a", down))
 
-    assert store.said[-1] == ("released", (2, 3))
+    assert store.said == [("intended", (1,)), ("recorded", (1,))]
+    assert [one.id for one in store.claims] == [2, 3]
+
+
+def test_what_is_bound_to_a_transport_that_is_down_probes_it_and_alone() -> None:
+    bound = [a_claim(number, pinned_transport="b") for number in (1, 2)]
+    store = Store(*bound, a_claim(3), breakers=[BreakerRow("b", "open", 5, timedelta(0))])
+    first, second = Transport("a"), Transport("b", lost)
+
+    run(store, first, second)
+
+    assert [said for said in store.said if said[0] != "recorded"] == [
+        ("intended", (1,)),
+        ("released", (2,)),
+        ("intended", (3,)),
+    ]
+    assert store.failures == [Failures("b", 0, at_once=True, reason="a probe came to nothing")]
+    assert (first.sent, second.sent) == (["u3@example.com"], ["u1@example.com"])
+
+
+def test_what_is_bound_to_one_transport_does_not_pass_for_the_probe_of_another() -> None:
+    store = Store(a_claim(1, pinned_transport="b"), a_claim(2), breakers=[BreakerRow("a", "open", 5, timedelta(0))])
+    first, second = Transport("a"), Transport("b")
+
+    run(store, first, second)
+
+    assert (first.sent, second.sent) == (["u2@example.com"], ["u1@example.com"])
+    assert (store.failures, store.rows) == ([], {})
 
 
 def test_what_cannot_be_rendered_is_dead_and_holds_up_nothing() -> None:
