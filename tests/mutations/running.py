@@ -23,7 +23,20 @@ RELATED = (
     "tests/acceptance/matrix",
     "tests/acceptance/faults",
 )
+# And everything that touches the mailer.
+_RELATED_TO_MAIL = (
+    "tests/unit/mailer",
+    "tests/integration/mailer",
+    "tests/contract/transports",
+    "tests/acceptance/mailer",
+)
 _OPTIONS = ("-p", "tests.mutations.witness", "-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--timeout=120")
+
+
+def related(mutation: Mutation) -> Sequence[str]:
+    """Return the tests that touch what *mutation* changes."""
+    mail = all(change.file.startswith("mailer/") for change in mutation.changes)
+    return _RELATED_TO_MAIL if mail else RELATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ class Runner:
         if run.failed is not None:
             return Red(run.failed, time.monotonic() - began)
         if not run.broken and not self.listed_only:
-            run = self.run(RELATED, own_servers=True)
+            run = self.run(related(mutation), own_servers=True)
             if run.failed is not None:
                 return Red(run.failed, time.monotonic() - began, listed=False)
         return Failed(f"no test failed, and pytest said:\n{run.output[-2000:]}") if run.broken else Survived()

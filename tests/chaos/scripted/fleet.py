@@ -17,6 +17,11 @@ from tests.chaos.scripted.owners import members, owner
 
 _VERBS = {"worker": "work", "consumer": "consume", "sweeper": "sweep"}
 _REVIVES_EVERY_SECONDS = 0.1
+# With this a process ends that is started while a server is away; whoever keeps it starts it again.
+_NOTHING_THERE, _LAST_WORDS = (1, 2), 600
+_CHILDREN_FIRST_SECONDS = 1.0
+# A process that ends by itself so often will not heal.
+_MOST_ENDS = 5
 
 
 class Fleet:
@@ -34,6 +39,8 @@ class Fleet:
         self._ended_by_us: set[int] = set()
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="fleet")
+        self._ends = 0
+        self.gave_up = threading.Event()
         self.incidents: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
@@ -56,12 +63,29 @@ class Fleet:
         """Return the names of the processes of one *kind*."""
         return [name for name in self._names if name.startswith(kind)]
 
-    def owning(self, port: int) -> str | None:
-        """Return which worker has the connection with that local *port*."""
+    def kill_owner(self, port: int, *, alone: bool) -> None:
+        """Kill the worker that has the connection with that local *port*: its process *alone*, or all of it."""
         with self._lock:
-            groups = {self._processes[name].pid: name for name in self.kinds("worker")}
+            if (found := self._owning(port)) is None:
+                return
+            name, process = found
+            if not alone:
+                self.kill(name)
+                return
+            self.incidents[f"{socket.gethostname()}:{process}"] += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    def pause_owner(self, port: int) -> subprocess.Popen[bytes] | None:
+        """Stop the worker that has the connection with that local *port* where it is; it is resumed later."""
+        with self._lock:
+            found = self._owning(port)
+            return None if found is None else self._pause(found[0])
+
+    def _owning(self, port: int) -> tuple[str, int] | None:
+        groups = {self._processes[name].pid: name for name in self.kinds("worker")}
         found = owner(port, groups)
-        return None if found is None else groups[found]
+        return None if found is None else (groups[found[0]], found[1])
 
     def kill(self, name: str) -> None:
         """Kill a process and its children at once."""
@@ -72,16 +96,24 @@ class Fleet:
             self._signal(process, signal.SIGKILL)
             process.wait()
 
-    def pause(self, name: str) -> subprocess.Popen[bytes]:
-        """Stop a process and its children where they are, and return it, to be resumed."""
-        with self._lock:
-            process = self._processes[name]
-            self._note_incident(name, process)
-            self._signal(process, signal.SIGSTOP)
-            return process
+    def _pause(self, name: str) -> subprocess.Popen[bytes]:
+        process = self._processes[name]
+        self._note_incident(name, process)
+        self._signal(process, signal.SIGSTOP)
+        return process
 
     def resume(self, process: subprocess.Popen[bytes]) -> None:
-        """Let a paused process and its children go on, unless it was killed meanwhile."""
+        """Let a paused process and its children go on, unless it was killed meanwhile.
+
+        The children first: their parent ends those whose time is over, and the point is what they do before.
+        """
+        with self._lock:
+            if process.poll() is None:
+                for child in members(process.pid):
+                    if child != process.pid:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(child, signal.SIGCONT)
+        self._stop.wait(_CHILDREN_FIRST_SECONDS)
         with self._lock:
             if process.poll() is None:
                 self._signal(process, signal.SIGCONT)
@@ -131,9 +163,21 @@ class Fleet:
                 for name, process in list(self._processes.items()):
                     if process.poll() is not None and name not in self._held:
                         if process.pid not in self._ended_by_us:
-                            self._journal.accuse(f"{name} ended by itself with {process.returncode}")
+                            self._accuse(name, process.returncode)
                         self._signal(process, signal.SIGKILL)  # a child that outlived its parent
                         self._start(name)
+
+    def _accuse(self, name: str, code: int) -> None:
+        said = (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-_LAST_WORDS:]
+        if code in _NOTHING_THERE and any(
+            words in said for words in ("cannot connect to PostgreSQL", "cannot reach Kafka")
+        ):
+            self._journal.count(f"{name} found a server away when it started")
+            return
+        self._ends += 1
+        self._journal.accuse(f"{name} ended by itself with {code}")
+        if self._ends == _MOST_ENDS:
+            self.gave_up.set()
 
     def _start(self, name: str) -> None:
         with (self._folder / f"{name}.log").open("ab") as log:

@@ -19,7 +19,7 @@ from tests.chaos.scripted.traffic import PARTITIONS, TOPIC
 from tests.chaos.scripted.traps import Trap, Traps
 
 # Seconds for a connection to come to where a trap is.
-_TRAP_WAITS = 8.0
+_TRAP_WAITS = 25.0
 _SETTLED = """
 select id from outbox.dead_letter where stage = 'deliver' and resolved_at is null order by random() limit 3
 """
@@ -45,9 +45,10 @@ class World:
 
 
 def _kill_at(world: World, chance: random.Random) -> None:
+    alone = chance.random() < 0.6  # Celery's child, as the kernel ends what takes too much memory; else all of it
+
     def spring(port: int) -> None:
-        if (name := world.fleet.owning(port)) is not None:
-            world.fleet.kill(name)
+        world.fleet.kill_owner(port, alone=alone)
 
     _lay(world, chance, Fault.KILL_AT, spring)
 
@@ -56,8 +57,8 @@ def _pause_at(world: World, chance: random.Random) -> None:
     paused = []
 
     def spring(port: int) -> None:
-        if (name := world.fleet.owning(port)) is not None:
-            paused.append(world.fleet.pause(name))
+        if (process := world.fleet.pause_owner(port)) is not None:
+            paused.append(process)
 
     _lay(world, chance, Fault.PAUSE_AT, spring)
     if paused:

@@ -18,8 +18,8 @@ def members(group: int) -> list[int]:
     return found
 
 
-def owner(port: int, groups: Iterable[int]) -> int | None:
-    """Return which of the process *groups* has the socket whose local TCP port is *port*."""
+def owner(port: int, groups: Iterable[int]) -> tuple[int, int] | None:
+    """Return group and process, out of the process *groups*, of the socket whose local TCP port is *port*."""
     sockets = _sockets(port)
     for group in groups:
         for process in members(group):
@@ -27,7 +27,7 @@ def owner(port: int, groups: Iterable[int]) -> int | None:
                 for descriptor in Path(f"/proc/{process}/fd").iterdir():
                     with contextlib.suppress(OSError):
                         if str(descriptor.readlink()) in sockets:
-                            return group
+                            return group, process
     return None
 
 

@@ -28,13 +28,13 @@ class Fault(StrEnum):
 
 # Seconds between two of a kind, on average.
 INTERVALS: Final[Mapping[Fault, float]] = {
-    Fault.KILL_AT: 4.0,
+    Fault.KILL_AT: 2.5,
     Fault.PAUSE_AT: 30.0,
-    Fault.KILL: 12.0,
-    Fault.TERMINATE: 15.0,
-    Fault.CONSUMER: 11.0,
-    Fault.SWEEPER: 7.0,
-    Fault.POSTGRES: 22.0,
+    Fault.KILL: 25.0,
+    Fault.TERMINATE: 20.0,
+    Fault.CONSUMER: 15.0,
+    Fault.SWEEPER: 10.0,
+    Fault.POSTGRES: 25.0,
     Fault.BROKER: 70.0,
     Fault.AWAY: 20.0,
     Fault.OFFSETS: 60.0,

@@ -10,7 +10,7 @@ from psycopg.rows import DictRow, dict_row
 
 from tests.chaos.scripted.promises import Attempt, Delivery, Letter, Move
 
-_NOTE_MOVES = """
+_PREPARE = """
 create schema chaos;
 create table chaos.move (
   id bigint generated always as identity, delivery bigint, former text, state text, former_cycle int, cycle int);
@@ -22,6 +22,13 @@ begin
 end $$;
 create trigger note after update on outbox.delivery for each row
   when (old.state <> new.state or old.cycle <> new.cycle) execute function chaos.note();
+create function chaos.hurry() returns trigger language plpgsql security definer as $$
+begin
+  new.expires_at := now() + interval '6 seconds';
+  return new;
+end $$;
+create trigger hurry before insert on outbox.delivery for each row
+  when (new.mail = 'hurry') execute function chaos.hurry();
 """
 _DELIVERIES = """
 select id, event_id::text, recipient, message_uuid::text, state, cycle, attempt, in_doubt_policy, resent,
@@ -54,10 +61,10 @@ class Reader:
         self._dsn = dsn
         self._domain = domain
 
-    def note_moves(self) -> None:
-        """Have each change of a delivery's state noted from now on."""
+    def prepare(self) -> None:
+        """Have each change of a delivery's state noted from now on, and the mail `hurry` expire within seconds."""
         with psycopg.connect(self._dsn, autocommit=True) as connection:
-            connection.execute(_NOTE_MOVES)
+            connection.execute(_PREPARE)
 
     def query(self, statement: str) -> list[DictRow]:
         """Return the rows of *statement*."""

@@ -112,6 +112,8 @@ def run(plan: Plan, *, folder: Path, environment: Mapping[str, str]) -> Figures:
     with contextlib.ExitStack() as closers:
         site = _built(plan, folder=folder, environment=environment, journal=journal, closers=closers)
         _storm(plan, site.world)
+        if site.world.fleet.gave_up.is_set():
+            raise RuntimeError(f"processes end by themselves: look into {folder}")
         _calm(plan, site)
         _settle(site, "to settle")
         _read_again(site)
@@ -131,7 +133,7 @@ def _built(
     assert stack.kafka is not None
     upgrade(stack.database_url)
     reader = Reader(stack.database_url)
-    reader.note_moves()
+    reader.prepare()
     make_topic(stack.kafka_bootstrap)
     register, traps = Register(folder), Traps()
     servers = _mail_servers(plan, register, traps, folder, closers)
@@ -197,7 +199,7 @@ def _settings(environment: Mapping[str, str], stack: Stack, *, mail_dsn: str, te
         "OUTBOX_MAILER_TOPICS_REFRESH_SECONDS": "0.5",
         "OUTBOX_METRICS_PORT": "0",
         "OUTBOX_LOG_FORMAT": "json",
-        "OUTBOX_LOG_LEVEL": "debug",
+        "OUTBOX_LOG_LEVEL": "info",
     }
 
 
@@ -207,7 +209,7 @@ def _storm(plan: Plan, world: World) -> None:
     threads = [threading.Thread(target=_inject, args=(plan, world, kind, began), name=kind) for kind in Fault]
     for thread in threads:
         thread.start()
-    world.stop.wait(plan.seconds)
+    world.fleet.gave_up.wait(plan.seconds)
     world.stop.set()
     for thread in threads:
         thread.join()

@@ -22,8 +22,8 @@ AGGREGATE = "chaos"
 TOPIC = f"outbox.event.{AGGREGATE}"
 PARTITIONS = 3
 _SHIPPED = Path(__file__).parents[3] / "templates"
-# A mail that is soon too late: what waits behind an outage expires.
-_HURRY = 'event = "user.hurried"\nto = "{{ payload.email }}"\nlane = "bulk"\nexpires_after = "6s"\n'
+# A mail that is soon too late (`reading.prepare` shortens its minute): what waits behind an outage expires.
+_HURRY = 'event = "user.hurried"\nto = "{{ payload.email }}"\nlane = "bulk"\nexpires_after = "1m"\n'
 _MALFORMED, _TWICE, _ABORTED = 0.01, 0.02, 0.01
 _KINDS = ("user.registered", "user.role_upgraded", "user.role_upgraded", "user.hurried")
 
@@ -99,6 +99,14 @@ class Traffic:
             number += 1
             self._publish(number)
             self._producer.poll(0)
+        self._finish()
+
+    def _finish(self) -> None:
+        """End each partition with an event that was published before: the marker of an aborted one is no record."""
+        event_id, recipient = next(iter(self.published.owed.items()))
+        for partition in range(PARTITIONS):
+            self.published.twice += 1
+            self._produce(self._producer, event_id, "user.registered", {"email": recipient}, partition=partition)
         self._producer.flush(120)
 
     def _publish(self, number: int) -> None:
@@ -119,7 +127,9 @@ class Traffic:
         for _ in range(1 + again):
             self._produce(self._producer, event_id, kind, payload)
 
-    def _produce(self, producer: Producer, event_id: str, kind: str, payload: dict[str, str]) -> None:
+    def _produce(
+        self, producer: Producer, event_id: str, kind: str, payload: dict[str, str], *, partition: int = -1
+    ) -> None:
         event = StoredEvent(
             event_id=event_id,
             aggregate_type=AGGREGATE,
@@ -136,7 +146,14 @@ class Traffic:
             if error is not None:
                 self.published.refused.append(event_id)
 
-        producer.produce(TOPIC, key=record.key, value=record.value, headers=list(record.headers), on_delivery=told)
+        producer.produce(
+            TOPIC,
+            key=record.key,
+            value=record.value,
+            headers=list(record.headers),
+            partition=partition,
+            on_delivery=told,
+        )
 
     def _abort(self, event_id: str, kind: str, payload: dict[str, str]) -> None:
         """Publish an event in a transaction that is aborted; one that Kafka is too ill for is left out."""

@@ -286,6 +286,7 @@ def test_a_malformed_event_is_a_dead_letter_and_no_other_is() -> None:
         Move(1, "queued", "sending", 1, 1),
         Move(1, "in_doubt", "sent", 1, 1),
         Move(1, "in_doubt", "queued", 1, 1),
+        Move(1, "queued", "in_doubt", 1, 1),
         Move(1, "dead", "queued", 1, 1),
         Move(1, "dead", "queued", 3, 1),
     ],
@@ -299,6 +300,10 @@ def test_a_policy_sends_again_once_a_cycle() -> None:
     again = Move(1, "in_doubt", "queued", 1, 1)
 
     assert broken(RESENT, moves=[*RESENT.moves, again]) == {Kind.MOVED}
+
+
+def test_what_was_to_be_sent_again_and_is_over_age_is_in_doubt_again() -> None:
+    assert broken(RESENT, moves=[*RESENT.moves, Move(1, "queued", "in_doubt", 1, 1)]) == set()
 
 
 def test_a_redrive_begins_a_cycle_in_the_queue() -> None:
