@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ _REVIVES_EVERY_SECONDS = 0.1
 # With this a process ends that is started while a server is away; whoever keeps it starts it again.
 _NOTHING_THERE, _LAST_WORDS = (1, 2), 600
 _CHILDREN_FIRST_SECONDS = 1.0
+_ENDS_WITHIN_SECONDS = 20.0
 # A process that ends by itself so often will not heal.
 _MOST_ENDS = 5
 
@@ -40,6 +42,7 @@ class Fleet:
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="fleet")
         self._ends = 0
+        self._asked: list[tuple[float, list[str]]] = []
         self.gave_up = threading.Event()
         self.incidents: Counter[str] = Counter()
 
@@ -123,11 +126,21 @@ class Fleet:
         with self._lock:
             process = self._processes[name]
             self._ended_by_us.add(process.pid)
+            if name.startswith("worker"):
+                self._asked.append(
+                    (time.monotonic(), [f"{socket.gethostname()}:{pid}" for pid in members(process.pid)])
+                )
             if hold:
                 self._held.add(name)
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             return process
+
+    def broker_was_lost(self) -> None:
+        """Note that workers that end just now may be lost: Celery kills what is at work when its broker goes away."""
+        for since, workers in self._asked:
+            if time.monotonic() - since < _ENDS_WITHIN_SECONDS:
+                self.incidents.update(workers)
 
     def release(self, name: str) -> None:
         """Have a process started again that was held back."""

@@ -100,6 +100,7 @@ def _sweeper(world: World, chance: random.Random) -> None:
 def _postgres(world: World, chance: random.Random) -> None:
     with world.mending:
         world.postgres.crash()
+        world.fleet.broker_was_lost()
         world.journal.count(Fault.POSTGRES)
         if chance.random() < 0.4:  # what it had read and not yet owed must be read again
             world.stop.wait(chance.uniform(0.5, 2.0))

@@ -67,6 +67,7 @@ class Traffic:
         self.published = Published()
         self._bootstrap = bootstrap
         self._seed, self._interval = seed, 1 / rate
+        self._last: list[tuple[str, str, dict[str, str]]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic")
         self._encoder = CloudEventsBinary(source="/outbox/chaos")
@@ -103,10 +104,10 @@ class Traffic:
 
     def _finish(self) -> None:
         """End each partition with an event that was published before: the marker of an aborted one is no record."""
-        event_id, recipient = next(iter(self.published.owed.items()))
         for partition in range(PARTITIONS):
-            self.published.twice += 1
-            self._produce(self._producer, event_id, "user.registered", {"email": recipient}, partition=partition)
+            for event_id, kind, payload in self._last:
+                self.published.twice += 1
+                self._produce(self._producer, event_id, kind, payload, partition=partition)
         self._producer.flush(120)
 
     def _publish(self, number: int) -> None:
@@ -122,6 +123,7 @@ class Traffic:
         else:
             payload["email"] = address(number)
             self.published.owed[event_id] = address(number)
+            self._last = [(event_id, kind, payload)]
         again = 1 if lot > 1 - _TWICE else 0
         self.published.twice += again
         for _ in range(1 + again):
