@@ -171,8 +171,14 @@ class Try:
     detail: str
 
 
-def judge(tries: Sequence[Try], *, attempt: int, left: timedelta, backoff: Backoff, jitter: float) -> Verdict:
-    """Return what attempt number *attempt*, with its *tries* in order, means; *left* is until the delivery expires."""
+def judge(
+    tries: Sequence[Try], *, attempt: int, left: timedelta, backoff: Backoff, jitter: float, cut_short: bool = False
+) -> Verdict:
+    """Return what attempt number *attempt*, with its *tries* in order, means; *left* is until the delivery expires.
+
+    *cut_short* says that there was no time to ask another transport: then a refusal that another might not make is
+    not the end.
+    """
     decides = _deciding(tries)
     meaning = decides.judgement.meaning
     match meaning.kind:
@@ -180,7 +186,7 @@ def judge(tries: Sequence[Try], *, attempt: int, left: timedelta, backoff: Backo
             return Sent()
         case Kind.IN_DOUBT:
             return InDoubt(decides.transport)
-        case Kind.PERMANENT if meaning.spends:
+        case Kind.PERMANENT if meaning.spends and not cut_short:
             return Dead(meaning.reason, decides.detail, suppress=meaning.suppresses)
         case Kind.TRANSIENT | Kind.PERMANENT:
             pause = backoff.pause(attempt, pace=meaning.pace, hint=decides.judgement.hint, left=left, jitter=jitter)

@@ -19,6 +19,8 @@ from mailer.sending import Sender
 from mailer.telemetry import logger
 
 T = TypeVar("T")
+# A window's attempts are over by then: what is left is for recording them, before the process's hard limit.
+_SENDING_ENDS_WITHIN = 0.8
 # Seconds between two tries to reach the database again, while outcomes wait to be recorded.
 _RECONNECT_SECONDS = 0.5
 
@@ -143,6 +145,11 @@ class Held:
                     raise
                 logger().warning("mailer.database.lost", error=type(error).__name__)
                 self._means.wait(_RECONNECT_SECONDS)
+
+    @property
+    def until(self) -> float:
+        """Return when every attempt has to be over, monotonic."""
+        return self._began + self._means.pace.lease.total_seconds() * _SENDING_ENDS_WITHIN
 
     def elapsed(self) -> timedelta:
         """Return how much of the lease is over."""

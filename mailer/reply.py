@@ -39,7 +39,8 @@ class OutgoingMessage:
     """One message for one recipient. *content* has its headers; the envelope is in *sender* and *recipient*.
 
     *again* says that it may have been accepted before: only a transport that can tell does not send it twice then.
-    *at* is the database's time of this attempt, where there is one.
+    *at* is the database's time of this attempt, where there is one. *until* (monotonic) is when the attempt has to
+    be over: somebody else may send the message then. A transport that can wait for long cuts its patience to it.
     """
 
     sender: str
@@ -48,6 +49,7 @@ class OutgoingMessage:
     message_id: str
     again: bool = False
     at: datetime | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

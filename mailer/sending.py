@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mailer.claims import BreakerRow, Failures, TryMade
@@ -28,11 +28,15 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One transport's answer to one message, judged; *began* is monotonic."""
+    """One transport's answer to one message, judged; *began* is monotonic.
+
+    *cut_short* says that another transport would have been asked, had there been the time.
+    """
 
     reply: Reply
     judgement: Judgement
     began: float
+    cut_short: bool = False
 
     def kept(self, now: float) -> TryMade:
         """Return it as the attempt's row keeps it; *now* is monotonic."""
@@ -48,16 +52,27 @@ class Made:
         )
 
 
-def send(message: OutgoingMessage, senders: Sequence[Sender]) -> tuple[Made, ...]:
-    """Return what each of *senders* said, up to the first whose answer is not "ask somebody else"."""
+def send(message: OutgoingMessage, senders: Sequence[Sender], *, needs: float) -> tuple[Made, ...]:
+    """Return what each of *senders* said, up to the first whose answer is not "ask somebody else".
+
+    Another one is asked only while there are *needs* seconds left of the message's time, or all that it can take.
+    """
     made: list[Made] = []
     for sender in senders:
         began = time.monotonic()
+        if made and message.until is not None and began + _longest(sender, needs) > message.until:
+            made[-1] = replace(made[-1], cut_short=True)
+            break
         reply = _reply(sender, message)
         made.append(Made(reply, judge_reply(reply), began))
         if not goes_elsewhere(made[-1].judgement):
             break
     return tuple(made)
+
+
+def _longest(sender: Sender, needs: float) -> float:
+    longest: float = getattr(sender, "longest_attempt_seconds", needs)
+    return min(longest, needs)
 
 
 def _reply(sender: Sender, message: OutgoingMessage) -> Reply:

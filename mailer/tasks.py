@@ -28,8 +28,10 @@ from mailer.telemetry import logger
 from mailer.turns import Turns
 from mailer.windows import Going, Window, Windows, breakers_of
 
-# A window starts in the first half of the lease, so that its slowest server has the other half.
-_WINDOWS_START_WITHIN = 0.5
+# A window starts in this part of the lease, so that its slowest server has as much again, and recording the rest.
+_WINDOWS_START_WITHIN = 0.4
+# Another transport is asked while that much of the lease is left: a server that is asked too late leaves mail in doubt.
+_ANOTHER_NEEDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ class _Batch:
     def _send_at(self, going: Going, senders: Sequence[Sender]) -> tuple[Made, ...]:
         if going.after > 0:
             self._means.wait(going.after)
-        return send(going.message, senders)
+        message = replace(going.message, until=self._held.until)
+        return send(message, senders, needs=self._means.pace.lease.total_seconds() * _ANOTHER_NEEDS)
 
     def _outcome(self, going: Going, made: Sequence[Made]) -> Outcome:
         now = time.monotonic()
@@ -162,6 +165,7 @@ class _Batch:
             left=claim.left - self._held.elapsed(),
             backoff=self._means.pace.backoff,
             jitter=self._means.jitter(),
+            cut_short=made[-1].cut_short,
         )
         for one in made:
             if one.judgement.meaning.alarms:

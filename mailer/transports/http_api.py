@@ -6,6 +6,7 @@ Redirects are not followed, for what moved is not what was configured; proxies a
 (`HTTPS_PROXY`, `SSL_CERT_FILE`) are used as everywhere.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from runtime.loopback import is_loopback
 HTTP_OPTIONS = ("endpoint", "max_connections", "connect_timeout_seconds", "timeout_seconds")
 # A provider closes idle connections after a minute or so; one that it has closed would leave a message in doubt.
 _IDLE_SECONDS = 5.0
+# Seconds. What has come by now is read, however late it is.
+_SHORTEST_WAIT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ class HttpApi:
     ) -> Answer | Reply:
         """Return the provider's answer, or the reply that says in which phase there was none."""
         try:
-            response = self._client.post(f"{self._endpoint}{path}", json=body, headers=headers)
+            response = self._client.post(
+                f"{self._endpoint}{path}", json=body, headers=headers, timeout=self._patience(message)
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             return lost(self.name, Phase.CONNECT, error, message)
         except httpx.HTTPError as error:
@@ -105,6 +110,12 @@ class HttpApi:
         except httpx.HTTPError as error:
             return type(error).__name__
         return Answer(response.status_code, _object(response))
+
+    def _patience(self, message: OutgoingMessage) -> httpx.Timeout:
+        if message.until is None:
+            return self._timeout
+        left = max(_SHORTEST_WAIT, message.until - time.monotonic())
+        return httpx.Timeout(min(self._timeout.read or left, left), connect=min(self._timeout.connect or left, left))
 
     def _opened(self) -> httpx.Client:
         limits = httpx.Limits(

@@ -90,7 +90,7 @@ class SmtpTransport:
 
     def send(self, message: OutgoingMessage) -> Reply:
         """Return what came of one attempt; blocks while all `max_connections` sessions are in use."""
-        patience = self._settings.attempt_seconds
+        patience = self._patience(message)
         deadline = time.monotonic() + patience
         if not self._pool.free.acquire(timeout=patience):
             text = f"no free connection in {patience:g} s (max_connections={self.max_connections})"
@@ -118,8 +118,15 @@ class SmtpTransport:
             return f"{failure.phase}: {reply.code or ''} {reply.text}".replace(":  ", ": ")
         return None
 
+    def _patience(self, message: OutgoingMessage) -> float:
+        """Return the seconds that everything before the final dot may take: the reply to it needs time, too."""
+        if message.until is None:
+            return self._settings.attempt_seconds
+        left = max(0.0, message.until - time.monotonic())
+        return min(self._settings.attempt_seconds, left - min(self._settings.dot_seconds, left / 2))
+
     def _send(self, message: OutgoingMessage, deadline: float) -> Reply:
-        if (session := self._reused()) is not None:
+        if (session := self._reused(deadline)) is not None:
             with self._lent(session):
                 reply = session.deliver(message, deadline=deadline)
             if not _was_stale(reply):
@@ -139,11 +146,11 @@ class SmtpTransport:
         finally:
             self._pool.give_back(session, generation=generation)
 
-    def _reused(self) -> SmtpSession | None:
+    def _reused(self, deadline: float) -> SmtpSession | None:
         """Return an idle session that still answers, or nothing."""
         while (taken := self._pool.take()) is not None:
             session, used_at = taken
-            if time.monotonic() - used_at < self._idle_trusted_seconds or session.alive():
+            if time.monotonic() - used_at < self._idle_trusted_seconds or session.alive(deadline=deadline):
                 return session
             session.abandon()
         return None

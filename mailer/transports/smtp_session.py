@@ -5,6 +5,7 @@ The phase becomes `dot` only when the whole body is on its way and the final dot
 """
 
 import re
+import time
 from collections.abc import Container
 
 from mailer.guard import wire_address
@@ -15,6 +16,8 @@ from mailer.transports.smtp_wire import Answer, NoReplyError, stuffed
 _WIRE_ADDRESS = re.compile(r"[^\x00-\x20\x7f<>\ud800-\udfff]+")
 _GREETED, _START_MAIL = (frozenset((code,)) for code in (250, 354))
 _CLOSING = 421
+# Seconds. What has come by now is read, however late it is.
+_SHORTEST_WAIT = 0.05
 _ACCEPTED = range(200, 300)
 # The steps up to the message, and what lets each go on to the next.
 _ENVELOPE: tuple[tuple[Phase, Container[int]], ...] = (
@@ -56,10 +59,12 @@ class SmtpSession:
         self.messages += 1
         return accepted(name, code=answer.code, text=answer.text, recipient=recipient)
 
-    def alive(self) -> bool:
-        """Return whether the server still answers."""
+    def alive(self, *, deadline: float) -> bool:
+        """Return whether the server still answers, by *deadline* at the latest."""
+        self._dialogue.deadline = deadline
         try:
-            return self._dialogue.wire.command("NOOP", seconds=self._settings.connect_seconds).code in _ACCEPTED
+            seconds = self._dialogue.within(self._settings.connect_seconds)
+            return self._dialogue.wire.command("NOOP", seconds=seconds).code in _ACCEPTED
         except NoReplyError:
             return False
 
@@ -86,11 +91,17 @@ class SmtpSession:
         self._dialogue.wire.expect_nothing_yet()
         self._dialogue.phase = Phase.DOT
         self._dialogue.wire.write(b".\r\n", seconds=self._settings.command_seconds)
-        answer = self._dialogue.wire.answer(seconds=self._settings.dot_seconds)
+        answer = self._dialogue.wire.answer(seconds=self._dot_seconds(message))
         if answer.code in _ACCEPTED:
             return answer
         # A reply that is neither yes nor no leaves the message in doubt.
         raise SessionFailedError(self._dialogue.phase, refusal(answer))
+
+    def _dot_seconds(self, message: OutgoingMessage) -> float:
+        """Return how long to wait for the reply to the dot: no longer than it is of use."""
+        if message.until is None:
+            return self._settings.dot_seconds
+        return min(self._settings.dot_seconds, max(_SHORTEST_WAIT, message.until - time.monotonic()))
 
     def _pipeline(self, lines: tuple[str, ...]) -> None:
         """Send *lines* at once (RFC 2920) and read the replies; the first refusal counts, the rest follow from it."""

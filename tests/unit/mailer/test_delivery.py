@@ -179,3 +179,11 @@ def test_every_attempt_ends_in_a_state_that_loses_nothing(
         assert meanings[-1] is ACCEPTED
     if isinstance(outcome, Dead) and outcome.suppress:
         assert meanings[-1] is RECIPIENT_REFUSED
+
+
+def test_a_refusal_that_another_transport_might_not_make_is_not_the_end_when_there_was_no_time_to_ask_it() -> None:
+    def judged(*, cut_short: bool) -> object:
+        return judge([tried(POLICY_REFUSED)], attempt=1, left=DAY, backoff=Backoff(), jitter=0.5, cut_short=cut_short)
+
+    assert isinstance(judged(cut_short=False), Dead)
+    assert isinstance(judged(cut_short=True), Retry)

@@ -1,4 +1,6 @@
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,7 +21,7 @@ class Scripted:
         self.sent = 0
 
     def send(self, message: OutgoingMessage) -> Reply:
-        assert message is MESSAGE
+        assert message.message_id == MESSAGE.message_id
         self.sent += 1
         return self._reply(self.name)
 
@@ -53,7 +55,7 @@ def always(reply: Reply) -> Callable[[str], Reply]:
 
 
 def made(*replies: Reply) -> list[Made]:
-    return [one for reply in replies for one in send(MESSAGE, [Scripted(reply.transport, always(reply))])]
+    return [one for reply in replies for one in send(MESSAGE, [Scripted(reply.transport, always(reply))], needs=1)]
 
 
 def broken(name: str) -> dict[str, BreakerRow]:
@@ -63,7 +65,7 @@ def broken(name: str) -> dict[str, BreakerRow]:
 def test_the_second_transport_is_asked_when_the_first_is_down() -> None:
     first, second = Scripted("a", down), Scripted("b", ok)
 
-    tries = send(MESSAGE, [first, second])
+    tries = send(MESSAGE, [first, second], needs=1)
 
     assert [one.judgement.meaning.kind for one in tries] == [Kind.TRANSIENT, Kind.ACCEPTED]
 
@@ -72,13 +74,33 @@ def test_the_second_transport_is_asked_when_the_first_is_down() -> None:
 def test_the_second_transport_is_not_asked_when_the_first_has_decided(reply: Callable[[str], Reply]) -> None:
     second = Scripted("b", ok)
 
-    send(MESSAGE, [Scripted("a", reply), second])
+    send(MESSAGE, [Scripted("a", reply), second], needs=1)
 
     assert second.sent == 0
 
 
+@pytest.mark.parametrize(("left", "asked"), [(60.0, 1), (5.0, 0), (-1.0, 0)])
+def test_another_transport_is_asked_only_while_there_is_the_time_for_it(left: float, asked: int) -> None:
+    message = replace(MESSAGE, until=time.monotonic() + left)
+    second = Scripted("b", ok)
+
+    tries = send(message, [Scripted("a", down), second], needs=30)
+
+    assert second.sent == asked
+    assert tries[-1].cut_short is (asked == 0)
+
+
+def test_a_transport_that_is_quick_at_most_is_asked_late() -> None:
+    quick = Scripted("b", ok)
+    quick.longest_attempt_seconds = 1.0  # type: ignore[attr-defined] # a transport need not have it
+
+    send(replace(MESSAGE, until=time.monotonic() + 5), [Scripted("a", down), quick], needs=30)
+
+    assert quick.sent == 1
+
+
 def test_a_transport_that_raises_leaves_the_message_in_doubt() -> None:
-    [one] = send(MESSAGE, [Scripted("a", raises)])
+    [one] = send(MESSAGE, [Scripted("a", raises)], needs=1)
 
     assert one.judgement.meaning.kind is Kind.IN_DOUBT
 
