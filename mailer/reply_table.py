@@ -191,6 +191,8 @@ TABLE: tuple[Row, ...] = (
     Row(RECIPIENT_DEFERRED, codes=_4YZ, phases=_phases("rcpt")),
     Row(RECIPIENT_DEFERRED, codes=_4YZ, enhanced=_e(r"4\.7\.1"), phases=_LATE),
     Row(POLICY_REFUSED, codes=_codes(550, 553, 554), phases=_LATE | _phases("mail"), text=_POLICY),
+    # Exim and aiosmtpd say so, without an enhanced code, of the size that MAIL announces.
+    Row(MESSAGE_REFUSED, codes=_codes(552), phases=_phases("mail")),
     # GMX's "mailbox unavailable" of a sender who has sent too much: half an hour later the same recipient is there.
     Row(RECIPIENT_DEFERRED, codes=_codes(550, 553), phases=_phases("rcpt"), text=_LATER),
     # 550 5.0.0 and 5.1.0, or none at all, are what old servers say of a user that they lack.

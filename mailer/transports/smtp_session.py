@@ -36,6 +36,7 @@ class SmtpSession:
         self._dialogue = SmtpDialogue(settings, deadline=deadline)
         self.usable = True
         self.messages = 0
+        self.refused_in_a_row = 0
 
     def deliver(self, message: OutgoingMessage, *, deadline: float) -> Reply:
         """Return what came of sending *message*; afterwards `usable` tells whether another one may follow.
@@ -57,6 +58,7 @@ class SmtpSession:
             self.usable = False
             raise
         self.messages += 1
+        self.refused_in_a_row = 0
         return accepted(name, code=answer.code, text=answer.text, recipient=recipient)
 
     def alive(self, *, deadline: float) -> bool:
@@ -161,6 +163,8 @@ class SmtpSession:
             self.usable = False
             return
         self.messages += 1
+        if failure.answer.lines:
+            self.refused_in_a_row += 1
         if failure.phase is Phase.DOT or not failure.answer.lines:
             return  # the transaction is over, or was never begun
         try:

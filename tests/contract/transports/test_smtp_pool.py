@@ -8,7 +8,7 @@ import pytest
 from mailer.reply import Phase
 from mailer.transports import open_transport
 from mailer.transports.conformance import message
-from tests.support.scripted_smtp import Drop, Hang, ScriptedServer
+from tests.support.scripted_smtp import Answer, Drop, Hang, ScriptedServer
 
 
 def test_a_session_is_used_again() -> None:
@@ -66,6 +66,18 @@ def test_a_refused_message_does_not_cost_the_session(step: str) -> None:
     assert (first.accepted, second.accepted) == (False, True)
     assert server.connections == 1
     assert "RSET" in server.commands()
+
+
+def test_a_session_that_only_hears_refusals_is_left_before_the_server_loses_patience() -> None:
+    answers: list[Answer] = [*["550 5.1.1 no"] * 3, "250 ok", *["550 5.1.1 no"] * 5]
+    with ScriptedServer({"RCPT": answers}) as server:
+        transport = open_transport(server.dsn)
+        replies = [transport.send(message(number)) for number in range(9)]
+        transport.close()
+
+    assert [reply.accepted for reply in replies] == [False] * 3 + [True] + [False] * 5
+    assert server.connections == 2
+    assert server.commands(1).count("MAIL") == 8
 
 
 def test_a_session_is_dropped_after_421() -> None:
