@@ -27,7 +27,7 @@ from tests.chaos.scripted.traps import Trap, Traps
 from tests.support.servers import Databases
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(500)
 _LEASE_SECONDS = 4
 _PERMITS = 2
 # Consumer and sweeper, at the same moment: the cap is over by one another's number at most.
@@ -94,7 +94,7 @@ class Run:
         trap = Trap(step, after, kill)
         self.server.traps.lay(trap)
         self.publish(*numbers)
-        assert trap.sprung.wait(40), f"no connection came to {step}"
+        assert trap.sprung.wait(60), f"no connection came to {step}"
         self.reached.append((step, after))
 
     def kill_at_goodbye(self, numbers: range) -> None:
@@ -102,11 +102,11 @@ class Run:
         worker = self.worker()
         before = self.server.register.kept()
         self.publish(*numbers)
-        wait_until(lambda: self.server.register.kept() > before, timeout_seconds=40, what="a mail")
+        wait_until(lambda: self.server.register.kept() > before, timeout_seconds=60, what="a mail")
         trap = Trap(Step.QUIT, after=False, spring=lambda _: self.hit(worker, signal.SIGKILL))
         self.server.traps.lay(trap)
         worker.popen.send_signal(signal.SIGTERM)
-        assert trap.sprung.wait(40)
+        assert trap.sprung.wait(60)
         worker.popen.wait()
         self.reached.append((Step.QUIT, False))
 
@@ -116,13 +116,13 @@ class Run:
         trap = Trap(Step.DOT, after=False, spring=lambda _: self.hit(worker, signal.SIGSTOP))
         self.server.traps.lay(trap)
         self.publish(*numbers)
-        assert trap.sprung.wait(40)
-        wait_until(self._in_doubt, timeout_seconds=40, what="what the paused worker holds to be in doubt")
+        assert trap.sprung.wait(60)
+        wait_until(self._in_doubt, timeout_seconds=60, what="what the paused worker holds to be in doubt")
         # Its parent would end it at once, for its time is over: what it does before that is the point.
         for process in members(worker.popen.pid):
             if process != worker.popen.pid:
                 os.kill(process, signal.SIGCONT)
-        worker.wait_for("mailer.claim.lost", timeout_seconds=40)
+        worker.wait_for("mailer.claim.lost", timeout_seconds=60)
         self.hit(worker, signal.SIGKILL)
 
     def _in_doubt(self) -> bool:
@@ -137,7 +137,7 @@ def kill_the_consumer_with_records_in_hand(run: Run, postgres: Postgres, consume
     postgres.crash()
     run.publish(*numbers)
     wait_until(
-        lambda: consumer.said.count("mailer.database.lost") > before, timeout_seconds=40, what="the consumer to insist"
+        lambda: consumer.said.count("mailer.database.lost") > before, timeout_seconds=60, what="the consumer to insist"
     )
     consumer.kill()
     postgres.start()
@@ -169,7 +169,7 @@ def run(
         made.worker()
         owed = len(made.owed)
         with suppress(AssertionError):  # what never ends is found by the checker
-            wait_until(lambda: reader.is_settled(owed), timeout_seconds=60, what="every delivery to have one end")
+            wait_until(lambda: reader.is_settled(owed), timeout_seconds=100, what="every delivery to have one end")
         yield made
 
 
