@@ -31,7 +31,7 @@ REPLIES = {
     b"EHLO": EHLO,
     b"HELO": f"250 {HOST_NAME}\r\n".encode(),
 }
-KEPT, BYE, UNKNOWN = b"250 2.0.0 kept\r\n", b"221 Bye\r\n", b"500 Error: command not recognized\r\n"
+KEPT, BYE = b"250 2.0.0 kept\r\n", b"221 Bye\r\n"
 
 
 @dataclass(slots=True)
@@ -107,7 +107,11 @@ class Conversation(asyncio.Protocol):
         del self._received[: end if self._in_message else end + 2]
         if word == b"RCPT" and MARKED in line:
             self._marked = line.partition(b"<")[2].partition(b">")[0].decode()
-        return BYE if word == b"QUIT" else REPLIES.get(word, UNKNOWN)
+        return (
+            BYE
+            if word == b"QUIT"
+            else REPLIES.get(word) or b'500 Error: command "%b" not recognized\r\n' % line.partition(b" ")[0]
+        )
 
     def _message(self) -> bytes | None:
         end = self._received.find(END)
