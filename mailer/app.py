@@ -5,6 +5,7 @@ This module reads the environment when it is imported, because Celery imports it
 
 import logging
 import os
+import sys
 import threading
 import warnings
 from uuid import UUID
@@ -17,14 +18,22 @@ from mailer.rendering import Library
 from mailer.settings import MailerSettings
 from mailer.telemetry import logger
 from mailer.worker import WorkerProcess
+from outbox.errors import OutboxError
 from runtime import logs
+from runtime.exits import ExitCode
 
 # Celery warns of root, which matters where pickled tasks are taken: ours are JSON.
 warnings.filterwarnings("ignore", category=SecurityWarning)
-settings = MailerSettings.load(os.environ)
-app = make_app(settings)
-# Loaded before the fork: compiled templates are shared, and a template that does not compile stops the start.
-_library = Library.load(settings.mail_templates)
+try:
+    settings = MailerSettings.load(os.environ)
+    app = make_app(settings)
+    # Loaded before the fork: compiled templates are shared, and a template that does not compile stops the start.
+    _library = Library.load(settings.mail_templates)
+except OutboxError as error:
+    # Raised, it would be the last of forty lines that Celery shows of itself.
+    fixes = (f"fix: {note}\n" for note in getattr(error, "__notes__", ()))
+    sys.stderr.writelines((f"error: {error}\n", *fixes))
+    sys.exit(ExitCode.USAGE)
 # One a thread: a connection is used by one thread, and Celery's thread pool has several.
 _processes = threading.local()
 

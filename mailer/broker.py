@@ -4,16 +4,19 @@ Acknowledged late, rejected when a worker is lost, results ignored. Retries are 
 with a visibility timeout of 5 s, 10 tasks with an ETA of 18 s ran 40 times.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from celery import Celery
+from celery.app.control import Control
 from kombu.entity import Exchange, Queue
 from psycopg.conninfo import conninfo_to_dict
 
 from mailer.broker_urls import PGMQ, kind_of
+from mailer.errors import RemoteControlError
 from mailer.permits import Publish
 from mailer.settings import MailerSettings
+from runtime.errors import SettingsError
 
 QUEUE = "outbox_mail"
 DEAD_QUEUE = "outbox_mail_dead"
@@ -28,9 +31,10 @@ _VISIBILITY_MARGIN = 60
 def make_app(settings: MailerSettings) -> Celery:
     """Return the application for these settings; nothing is connected yet."""
     kind = kind_of(settings.broker)
-    app = Celery("outbox", set_as_current=False)
+    url = _shown_url(settings) if kind == PGMQ else settings.broker
+    app = Celery("outbox", set_as_current=False, control=NoRemoteControl if kind == PGMQ else None)
     app.conf.update(
-        broker_url=_shown_url(settings) if kind == PGMQ else settings.broker,
+        broker_url=url,
         broker_transport_options=_transport_options(kind, settings),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -51,12 +55,12 @@ def make_app(settings: MailerSettings) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
-        # kombu's pgmq has broadcasts, but a queue that each worker makes and none removes: rows that nobody ever reads.
         worker_enable_remote_control=kind != PGMQ,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=settings.mail_lease_seconds / 2,
         enable_utc=True,
     )
+    _refuse_another_broker(app, url)
     return app
 
 
@@ -80,6 +84,26 @@ def declare_dead_queue(app: Celery) -> None:
             arguments = {"x-queue-type": "quorum", "x-max-length": _DEAD_PERMITS_KEPT}
             dead = Queue(DEAD_QUEUE, queue_arguments=arguments)  # type: ignore[no-untyped-call] # kombu publishes no types
             dead.bind(connection.default_channel).declare()  # type: ignore[no-untyped-call] # as above
+
+
+class NoRemoteControl(Control):  # type: ignore[misc] # Celery publishes no types
+    """Says why nobody answers `celery inspect` and `celery control` on PGMQ.
+
+    kombu's pgmq has broadcasts, but a queue that each worker makes and none removes: rows that nobody ever reads. And a
+    queue for the answers has a name that is too long for it, which is what one would be told.
+    """
+
+    def broadcast(self, command: str, *_: object, **__: object) -> NoReturn:
+        """Refuse."""
+        raise RemoteControlError(command)
+
+
+def _refuse_another_broker(app: Celery, url: str) -> None:
+    """Raise where Celery would use another broker than *url*: unchecked, and with the options of ours."""
+    if {app.conf.broker_read_url, app.conf.broker_write_url} != {url}:
+        error = SettingsError(("another broker is named by CELERY_BROKER_URL, …_READ_URL, …_WRITE_URL or -b",))
+        error.add_note("name it by OUTBOX_CELERY_BROKER_URL, and unset those: Celery would heed them alone")
+        raise error
 
 
 def _queue(kind: str) -> Queue:

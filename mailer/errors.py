@@ -99,3 +99,17 @@ class MailboxError(MailerError):
     def __str__(self) -> str:
         """Return which mailbox, and what is wrong."""
         return f"mailbox {self.mailbox}: {self.problem}"
+
+
+@dataclass(eq=False)
+class RemoteControlError(MailerError):
+    """Celery's remote control was asked for on a broker where it is off."""
+
+    command: str
+
+    def __str__(self) -> str:
+        """Return why nobody would answer, and where else to look."""
+        return (
+            f"{self.command}: Celery's remote control is off on pgmq://, where each worker would leave a queue behind; "
+            "`outbox status` shows what is queued and sent, SIGTERM stops a worker once its mails are sent"
+        )

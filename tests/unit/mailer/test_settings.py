@@ -40,6 +40,16 @@ def test_a_broker_that_keeps_work_is_taken(url: str) -> None:
     assert settings(OUTBOX_CELERY_BROKER_URL=url).broker == url
 
 
+@pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])
+def test_celerys_own_variable_cannot_put_another_broker_in_the_place_of_ours(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "filesystem://")
+
+    with pytest.raises(SettingsError, match="another broker is named by CELERY_BROKER_URL"):
+        make_app(settings(OUTBOX_CELERY_BROKER_URL="amqp://u:p@host//"))
+
+
 def test_without_a_broker_the_database_is_the_broker() -> None:
     app = make_app(settings())
 

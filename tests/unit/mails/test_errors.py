@@ -13,6 +13,7 @@ EXAMPLES: tuple[errors.MailerError, ...] = (
     errors.HeaderRefusedError("Subject", "its value has a line break"),
     errors.AddressRefusedError("recipient", "it has no @"),
     errors.TransportDsnError("smtp://***:***@mx", "it has no host"),
+    errors.RemoteControlError("ping"),
 )
 
 
