@@ -48,7 +48,6 @@ ANSWER = 0.15
 SPREAD = 0.5
 DOWN = 2.0
 _SETTINGS = {
-    "OUTBOX_MAIL_LEASE_SECONDS": "6",
     "OUTBOX_MAILER_PERMIT_SECONDS": "10",
     "OUTBOX_LOG_FORMAT": "json",
 }
@@ -89,6 +88,7 @@ def parsed(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--broker", choices=brokers.KINDS, required=True)
     parser.add_argument("--kills", type=int, default=200, help="kills of workers")
     parser.add_argument("--broker-kills", type=int, default=5, help="kills of the broker, in between")
+    parser.add_argument("--lease", type=float, default=6, help="seconds; what a killed worker held is kept from others")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--record", type=Path, help="append the figures to this file, a line of JSON a run")
     return parser.parse_args(given)
@@ -103,7 +103,12 @@ def run(options: argparse.Namespace, evidence: Path, environment: Mapping[str, s
         SinkClient(servers.inbox_url).script("*", [f"after {ANSWER:g}"], phase="dot")
         broker = brokers.started(options.broker, evidence, servers=servers)
         stack.callback(broker.close)
-        settings = {**environment, **_SETTINGS, "OUTBOX_CELERY_BROKER_URL": broker.url}
+        settings = {
+            **environment,
+            **_SETTINGS,
+            "OUTBOX_CELERY_BROKER_URL": broker.url,
+            "OUTBOX_MAIL_LEASE_SECONDS": f"{options.lease:g}",
+        }
         version = broker.version
         fleet = stack.enter_context(Fleet(servers, logs=evidence, environment=settings, commands=COMMANDS))
         load = stack.enter_context(Load(servers.database_url, outstanding=OUTSTANDING, seed=options.seed))
@@ -115,6 +120,7 @@ def run(options: argparse.Namespace, evidence: Path, environment: Mapping[str, s
         read = books.read(servers.database_url, inbox_url=servers.inbox_url, load=load)
         latency = books.latency_seconds(servers.database_url)
     run_facts = {"broker": options.broker, "version": version, "seed": options.seed, "seconds": round(under_fire)}
+    run_facts["lease_seconds"] = options.lease
     return run_facts | _counted(read, killing, fleet, gauges) | {"latency_seconds": latency}
 
 
