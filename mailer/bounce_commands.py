@@ -34,7 +34,8 @@ def bounces(
             metavar="[SOURCE]",
             envvar="OUTBOX_MAIL_BOUNCES",
             show_envvar=True,
-            help="A maildir, or imaps://user:password@host/folder (better in the environment than in a history).",
+            help="A maildir, or imaps://user:password@host/folder, imap:// by STARTTLS (better in the environment"
+            " than in a history).",
         ),
     ] = None,
     ca_file: Annotated[str | None, typer.Option(help="Certificates to trust instead of the system's.")] = None,

@@ -4,9 +4,11 @@ What nobody understood stays, flagged, for a person: a mailbox for bounces also 
 harmless.
 """
 
+import base64
 import contextlib
 import imaplib
 import mailbox
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from mailer.errors import MailboxError
 _TIMEOUT_SECONDS = 30
 _SEEN = "S"
 _FLAGGED = "F"
+_PORTS = {"imaps": 993, "imap": 143}
+_NOT_ASCII = re.compile("[^ -~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Mailbox(Protocol):
 def open_mailbox(source: str, *, ca_file: str | None = None) -> Iterator[Mailbox]:
     """Yield the maildir at the path *source*, or the folder that `imaps://user:password@host/folder` names.
 
+    `imap://` is the same by STARTTLS; nothing is said in the clear.
     Raise MailboxError, which shows no password, when there is none.
     """
     if "://" not in source:
@@ -74,25 +79,23 @@ class _Maildir:
 
 
 class _Imap:
-    def __init__(self, connection: imaplib.IMAP4_SSL) -> None:
+    def __init__(self, connection: imaplib.IMAP4) -> None:
         self._connection = connection
 
     @classmethod
     @contextlib.contextmanager
     def opened(cls, source: str, ca_file: str | None) -> Iterator["_Imap"]:
         parts = urlsplit(source)
-        shown = f"imaps://{parts.hostname}"
-        if parts.scheme != "imaps" or not (parts.hostname and parts.username and parts.password):
+        shown = f"{parts.scheme}://{parts.hostname}"
+        if parts.scheme not in _PORTS or not (parts.hostname and parts.username and parts.password):
             raise MailboxError(f"{parts.scheme}://…", "expected a path, or imaps://user:password@host/folder")
         user, password = unquote(parts.username), unquote(parts.password)
         folder = unquote(parts.path.strip("/")) or "INBOX"
         try:
-            trusted = ssl.create_default_context(cafile=ca_file)
-            connection = imaplib.IMAP4_SSL(
-                parts.hostname, parts.port or 993, ssl_context=trusted, timeout=_TIMEOUT_SECONDS
-            )
-            with connection:
-                connection.login(user, password)
+            port = parts.port or _PORTS[parts.scheme]
+            with _encrypted(parts.scheme, parts.hostname, port, ca_file=ca_file) as connection:
+                # Not LOGIN, which knows ASCII only.
+                connection.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
                 _good(connection.select(_quoted(folder)), shown)
                 yield cls(connection)
         except (imaplib.IMAP4.error, OSError) as error:
@@ -112,6 +115,25 @@ class _Imap:
         _good(self._connection.uid("STORE", arrived.name, "+FLAGS", flags), "STORE")
 
 
+@contextlib.contextmanager
+def _encrypted(scheme: str, host: str, port: int, *, ca_file: str | None) -> Iterator[imaplib.IMAP4]:
+    trusted = ssl.create_default_context(cafile=ca_file)
+    if scheme == "imaps":
+        with imaplib.IMAP4_SSL(host, port, ssl_context=trusted, timeout=_TIMEOUT_SECONDS) as connection:
+            yield connection
+        return
+    plain = imaplib.IMAP4(host, port, timeout=_TIMEOUT_SECONDS)
+    try:
+        plain.starttls(trusted)
+    except BaseException:
+        # Not left by `with`, which would say goodbye, fail at that, and hide why.
+        with contextlib.suppress(OSError):
+            plain.shutdown()
+        raise
+    with plain:
+        yield plain
+
+
 def _good(answer: tuple[str, list[Any]], what: str) -> list[Any]:
     status, content = answer
     if status != "OK":
@@ -120,5 +142,15 @@ def _good(answer: tuple[str, list[Any]], what: str) -> list[Any]:
 
 
 def _quoted(folder: str) -> str:
-    escaped = folder.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = _modified_utf7(folder).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _modified_utf7(folder: str) -> str:
+    """Return *folder* as IMAP spells names outside ASCII (RFC 3501 5.1.3)."""
+
+    def spelled(match: re.Match[str]) -> str:
+        octets = base64.b64encode(match[0].encode("utf-16-be")).decode("ascii")
+        return f"&{octets.rstrip('=').replace('/', ',')}-"
+
+    return _NOT_ASCII.sub(spelled, folder.replace("&", "&-"))

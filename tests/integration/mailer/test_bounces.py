@@ -127,7 +127,8 @@ def test_notifications_in_a_maildir_are_recorded_and_put_aside(
     [
         ("nowhere", "expected a maildir"),
         ("imaps://host/INBOX", "expected a path, or imaps://user:password@host/folder"),
-        ("imap://user:secret-word@host/INBOX", "expected a path, or imaps://user:password@host/folder"),
+        ("pop://user:secret-word@host/INBOX", "expected a path, or imaps://user:password@host/folder"),
+        ("imap://user:secret-word@127.0.0.1:1/INBOX", "ConnectionRefusedError"),
         ("imaps://user:secret-word@127.0.0.1:1/INBOX", "ConnectionRefusedError"),
     ],
 )
