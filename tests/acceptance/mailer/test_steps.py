@@ -122,7 +122,8 @@ class Run:
         for process in members(worker.popen.pid):
             if process != worker.popen.pid:
                 os.kill(process, signal.SIGCONT)
-        worker.wait_for("mailer.claim.lost", timeout_seconds=60)
+        with suppress(AssertionError):  # it says nothing where the rule is broken: the checker sees what it did
+            worker.wait_for("mailer.claim.lost", timeout_seconds=20)
         self.hit(worker, signal.SIGKILL)
 
     def _in_doubt(self) -> bool:
@@ -214,6 +215,7 @@ def test_a_worker_was_killed_at_every_step_and_some_of_it_was_in_doubt(run: Run,
 
     assert run.reached == [*KILLED_AT, (Step.QUIT, False)]
     assert run.zombie is not None
+    assert "mailer.claim.lost" in run.zombie.said
     assert len(lost) >= 4
     assert len(account.deliveries) == len(run.owed)
     assert account.permits.keys() == {"default", "security"}

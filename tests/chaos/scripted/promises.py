@@ -18,7 +18,7 @@ MOVES = frozenset(
         *(("claimed", to) for to in ("sending", "queued", "dead")),
         *(("sending", to) for to in ("sent", "queued", "dead", "in_doubt")),
         ("in_doubt", "queued"),  # the policy `resend`, once a cycle
-        ("queued", "in_doubt"),  # that, and its time was over before it was sent again
+        ("queued", "in_doubt"),  # that, or an operator's redrive, and its time was over before it was sent again
         # An operator says of what is in doubt that it arrived, or that it shall not.
         ("in_doubt", "sent"),
         ("in_doubt", "cancelled"),
@@ -349,10 +349,13 @@ def _moves(account: Account) -> Iterator[Violation]:
     """Yield moves that no delivery may make."""
     policies = {delivery.id: delivery.policy for delivery in account.deliveries}
     resent: set[tuple[int, int]] = set()
+    doubted: set[int] = set()
     for move in account.moves:
         legal = _legal(move, account)
         if (move.former, move.state) == ("queued", "in_doubt"):
-            legal = (move.delivery, move.cycle) in resent
+            legal = move.delivery in doubted
+        if move.state == "in_doubt":
+            doubted.add(move.delivery)
         if move.cycle == move.former_cycle and (move.former, move.state) == ("in_doubt", "queued"):
             legal = policies.get(move.delivery) == "resend" and (move.delivery, move.cycle) not in resent
             resent.add((move.delivery, move.cycle))

@@ -306,6 +306,12 @@ def test_what_was_to_be_sent_again_and_is_over_age_is_in_doubt_again() -> None:
     assert broken(RESENT, moves=[*RESENT.moves, Move(1, "queued", "in_doubt", 1, 1)]) == set()
 
 
+def test_what_was_in_doubt_and_redriven_and_is_over_age_is_in_doubt_again() -> None:
+    doubted = [Move(1, "sending", "in_doubt", 1, 1), Move(1, "in_doubt", "queued", 2, 1)]
+
+    assert broken(RESENT, moves=[*doubted, Move(1, "queued", "in_doubt", 2, 2)]) == set()
+
+
 def test_a_redrive_begins_a_cycle_in_the_queue() -> None:
     assert broken(SENT, moves=[*SENT.moves, Move(1, "dead", "queued", 2, 1)]) == set()
     assert broken(SENT, moves=[*SENT.moves, Move(1, "dead", "claimed", 2, 1)]) == {Kind.MOVED}
