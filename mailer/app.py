@@ -13,7 +13,8 @@ from uuid import UUID
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from mailer.broker import DRAIN, declare_dead_queue, make_app, publisher
+from mailer.broker import DRAIN, declare_dead_queue, declare_queue, make_app, publisher
+from mailer.database import DATABASE_AWAY
 from mailer.rendering import Library
 from mailer.settings import MailerSettings
 from mailer.telemetry import logger
@@ -57,6 +58,15 @@ def _configure_logs(**_: object) -> None:
     logs.configure(log_format=settings.log_format, log_level=settings.log_level)
     # Warns at each start that tasks with an ETA would block a worker of quorum queues: ours have none.
     logging.getLogger("kombu.transport.native_delayed_delivery").setLevel(logging.ERROR)
+
+
+@signals.worker_init.connect(weak=False)  # type: ignore[untyped-decorator] # as above
+def _prepare(**_: object) -> None:
+    try:
+        declare_queue(app)
+    except DATABASE_AWAY as error:
+        # Celery looks for its broker until it is there.
+        logger().warning("mailer.database.lost", error=type(error).__name__)
 
 
 @signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator] # as above

@@ -11,6 +11,7 @@ from celery import Celery
 from celery.app.control import Control
 from kombu.entity import Exchange, Queue
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import DuplicateObject, UniqueViolation
 
 from mailer.broker_urls import PGMQ, kind_of
 from mailer.errors import RemoteControlError
@@ -71,6 +72,25 @@ def publisher(app: Celery) -> Publish:
         app.send_task(DRAIN, args=(lane, str(permit)), queue=QUEUE, ignore_result=True)
 
     return publish
+
+
+def declare_queue(app: Celery) -> None:
+    """Make the queue of permits, so that the start of a worker finds it.
+
+    On PGMQ, two processes that are the first of all at the same moment make the same trigger: one of them fails, which
+    Celery takes for the end of a worker, with exit code 0. Asked again, it finds what the other has made.
+    """
+    if not app.conf.broker_url.startswith(PGMQ):
+        return
+    for last in (False, False, True):
+        try:
+            with app.connection_for_write() as connection:
+                _queue(PGMQ).bind(connection.default_channel).declare()  # type: ignore[no-untyped-call] # as below
+        except (DuplicateObject, UniqueViolation):
+            if last:
+                raise
+        else:
+            return
 
 
 def declare_dead_queue(app: Celery) -> None:
