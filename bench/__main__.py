@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from bench.bench import Bench
 
 # In the order in which they run; each is a module `bench.NAME` with a BENCH.
-NAMES = ("relay", "latency", "hosts", "flat", "seam")
+NAMES = (
+    *("relay", "peers", "peer_latency", "peer_faults", "latency", "hosts", "flat", "retention", "seam", "flat_long"),
+    *("mail_rates", "mail_slow", "mail_lanes", "mail_parts", "consumer"),
+)
 
 
 def main() -> int:

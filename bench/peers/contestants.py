@@ -82,12 +82,11 @@ class Program:
 class Debezium:
     """A connector on a worker; it rests by having no task, so that the JVM stays warm."""
 
-    outbox = outboxes.DEBEZIUM
-
     def __init__(self, worker: ConnectWorker, database_url: str, *, tuned: bool) -> None:
         """Put a connector on *worker*; it publishes at once."""
+        self.outbox = outboxes.DEBEZIUM if tuned else outboxes.DEBEZIUM_DEFAULT
         self._worker = worker
-        self._name = "debezium" if tuned else "debezium_default"
+        self._name = self.outbox.table.removesuffix("_outbox")
         worker.put(self._name, debezium.connector(database_url, name=self._name, tuned=tuned))
 
     @property

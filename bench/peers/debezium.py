@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-TABLE = "public.debezium_outbox"
-TOPIC = "bench.debezium"
-
 # What makes it fast: a poll every 10 ms instead of 500, batches that hold a transaction, and no statistics.
 TUNED = {
     "poll.interval.ms": "10",
@@ -18,7 +15,10 @@ TUNED = {
 
 
 def connector(database_url: str, *, name: str, tuned: bool) -> dict[str, str]:
-    """Return the configuration of a connector with a slot and a publication called *name*."""
+    """Return the configuration of a connector called *name*: so are its slot and publication, table and topic.
+
+    Each connector has a table of its own, because one that rests would publish later what another has published.
+    """
     address = urlsplit(database_url)
     return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
@@ -35,10 +35,10 @@ def connector(database_url: str, *, name: str, tuned: bool) -> dict[str, str]:
         "slot.name": name,
         "publication.name": name,
         "publication.autocreate.mode": "filtered",
-        "table.include.list": TABLE,
+        "table.include.list": f"public.{name}_outbox",
         "snapshot.mode": "no_data",
         "transforms": "outbox",
         "transforms.outbox.type": "io.debezium.transforms.outbox.EventRouter",
-        "transforms.outbox.route.topic.replacement": TOPIC,
+        "transforms.outbox.route.topic.replacement": f"bench.{name}",
         **(TUNED if tuned else {}),
     }

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from bench.peers import debezium
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,8 +46,8 @@ class Outbox:
         with connection.cursor() as cursor, cursor.copy(self.copy) as copy:
             copy.write("".join(map(self.line, range(first, last + 1))))
 
-    def fill(self, database_url: str, first: int, last: int, *, rows_each: int = 100) -> None:
-        """Commit the events *first* to *last* in transactions of *rows_each*; leave the table analysed.
+    def fill(self, database_url: str, first: int, last: int, *, rows_each: int = 1) -> None:
+        """Commit the events *first* to *last*, *rows_each* a transaction as a host does; leave the table analysed.
 
         The checkpoint comes before: after it, each page that a relay changes would be written to the log whole, which a
         relay that keeps up does not pay for.
@@ -86,9 +84,16 @@ RELAY = Outbox(
 )
 DEBEZIUM = Outbox(
     table="debezium_outbox",
-    topic=debezium.TOPIC,
+    topic="bench.debezium",
     insertion=_sql("insert_debezium"),
     copy="copy debezium_outbox (aggregatetype, aggregateid, type, payload) from stdin",
+    line=_row,
+)
+DEBEZIUM_DEFAULT = Outbox(
+    table="debezium_default_outbox",
+    topic="bench.debezium_default",
+    insertion=_sql("insert_debezium_default"),
+    copy="copy debezium_default_outbox (aggregatetype, aggregateid, type, payload) from stdin",
     line=_row,
 )
 USUAL = Outbox(
@@ -105,4 +110,10 @@ FASTSTREAM = Outbox(
     copy="copy faststream_outbox (queue, payload, headers) from stdin",
     line=_faststream_row,
 )
-ALL = (RELAY, DEBEZIUM, USUAL, FASTSTREAM)
+BY_NAME = {
+    "relay": RELAY,
+    "debezium": DEBEZIUM,
+    "debezium default": DEBEZIUM_DEFAULT,
+    "usual": USUAL,
+    "faststream": FASTSTREAM,
+}

@@ -30,7 +30,7 @@ def started() -> Iterator[Stack]:
         upgrade(servers.database_url)
         with psycopg.connect(servers.database_url) as connection:
             connection.execute(outboxes.TABLES)
-        topics = {outbox.topic: PARTITIONS for outbox in outboxes.ALL} | {LIMIT: PARTITIONS, PROGRESS: 1}
+        topics = {outbox.topic: PARTITIONS for outbox in outboxes.BY_NAME.values()} | {LIMIT: PARTITIONS, PROGRESS: 1}
         admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap})
         made = admin.create_topics([NewTopic(topic, partitions, 1) for topic, partitions in topics.items()])
         for future in made.values():

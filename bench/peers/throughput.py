@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 # About as many seconds for each.
-EVENTS = {"relay": 300_000, "debezium": 200_000, "usual 1000": 200_000, "usual 100": 80_000, "faststream": 6_000}
+EVENTS = {"relay": 200_000, "debezium": 150_000, "usual 1000": 150_000, "usual 100": 60_000, "faststream": 5_000}
 LIMIT_ROWS, LIMIT_EVENTS = 5_000, 300_000
-WARM_UP_EVENTS = 150_000  # the second backlog of this size is as fast as the tenth
+WARM_UP_EVENTS = 120_000  # the second backlog of this size is as fast as the tenth
 HEADS = (
     "",
     "events/s",

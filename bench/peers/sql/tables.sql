@@ -7,6 +7,7 @@ create table debezium_outbox (
   type text not null,
   payload json
 );
+create table debezium_default_outbox (like debezium_outbox including all);
 
 create table usual_outbox (
   id bigint generated always as identity primary key,

@@ -2,8 +2,11 @@ import re
 
 import pytest
 
+from bench import peer_latency
 from bench.peers import debezium, environment, jars, outboxes
 from bench.peers.drain import Sample, figures
+from bench.peers.faults import tally
+from bench.peers.feeding import Committed
 from devstack import maven
 
 
@@ -53,7 +56,7 @@ def test_a_record_that_is_no_event_of_the_bench_is_refused() -> None:
         outboxes.number_of(b"{}")
 
 
-@pytest.mark.parametrize("outbox", outboxes.ALL, ids=lambda outbox: outbox.table)
+@pytest.mark.parametrize("outbox", outboxes.BY_NAME.values(), ids=outboxes.BY_NAME)
 def test_a_copied_line_has_a_field_a_column_and_the_number_of_the_event(outbox: outboxes.Outbox) -> None:
     columns = re.search(r"\((.*)\)", outbox.copy)
 
@@ -91,3 +94,23 @@ def test_the_lock_file_of_packages_names_a_hash_for_each() -> None:
 
     assert len(packages) > 10
     assert all("--hash=sha256:" in package for package in packages)
+
+
+def test_a_tally_tells_the_lost_from_the_doubled() -> None:
+    lost, doubled = tally(range(1, 6), [1, 2, 2, 4, 4, 4, 99])
+
+    assert (lost, doubled) == (2, 3)
+
+
+def test_an_event_committed_with_its_transaction() -> None:
+    committed = Committed(101, 5, [(1.0, 1.5), (2.0, 2.5)])
+
+    assert committed.numbers == range(101, 111)
+    assert [committed.committed_at(number) for number in (101, 105, 106, 110)] == [1.5, 1.5, 2.5, 2.5]
+    assert committed.sent_at(106) == 2.0
+
+
+def test_a_summary_of_latencies_is_in_milliseconds() -> None:
+    found = peer_latency.summary([number / 1000 for number in range(1001)])
+
+    assert found == pytest.approx({"p50": 500.0, "p99": 990.0, "p99.9": 999.0, "max": 1000.0})
