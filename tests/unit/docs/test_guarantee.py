@@ -43,6 +43,14 @@ def test_every_mutation_that_is_named_breaks_the_rule_beside_it() -> None:
     assert [(name, known.get(name)) for number, name in named if known.get(name) != f"rule {number}"] == []
 
 
+def test_every_mutation_of_the_mailer_is_named() -> None:
+    mail = TEXT.partition("\n## Mail\n")[2].partition("\n## ")[0]
+
+    assert {name for name in NAME.findall(mail) if name.startswith("mail-") and not name.endswith("…")} == {
+        mutation.name for mutation in load() if mutation.name.startswith("mail-")
+    }
+
+
 def test_what_was_run_is_what_the_files_say() -> None:
     """If not: `python -m tests.support.guarantee` writes it anew."""
     assert guarantee.with_section(TEXT) == TEXT
