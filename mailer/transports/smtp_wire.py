@@ -14,7 +14,6 @@ from dataclasses import dataclass
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?")
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?:\s+|$)")
 _LONGEST_REPLY = 65536
-_LEADING_DOT = re.compile(rb"(?m)^\.")
 _EOL = re.compile(rb"\r\n|\r|\n")
 # A TLS connection's peer may take its time to say goodbye; nothing depends on it.
 _GOODBYE_SECONDS = 1.0
@@ -163,7 +162,11 @@ def stuffed(content: bytes) -> bytes:
 
     No line break but CRLF is left: a server that takes a bare one for an end of line could be sent a second message.
     """
-    content = _LEADING_DOT.sub(b"..", _EOL.sub(b"\n", content)).replace(b"\n", b"\r\n")
+    if not content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n"):  # a tenth of the substitution's time
+        content = _EOL.sub(b"\r\n", content)
+    content = content.replace(b"\n.", b"\n..")
+    if content.startswith(b"."):
+        content = b"." + content
     return content if content.endswith(b"\r\n") or not content else content + b"\r\n"
 
 
