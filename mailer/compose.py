@@ -103,7 +103,8 @@ def _body(text: str, html: str | None, *, boundary: str) -> bytes:
 
 def _part(subtype: str, text: str) -> bytes:
     """Return one part: as it is where every server takes that, else quoted-printable, which C does."""
-    text = _EOL.sub("\n", text)
+    if "\r" in text:
+        text = _EOL.sub("\n", text)
     plain = text.isascii() and not _CONTROL.search(text) and all(len(line) <= _BODY_LINE for line in text.split("\n"))
     content = text.encode() if plain else binascii.b2a_qp(text.encode(), istext=True)
     encoding = "7bit" if plain else "quoted-printable"
