@@ -53,14 +53,14 @@ _CLEAR = "truncate outbox.delivery restart identity cascade"
 
 def _measure() -> Rounds:
     with flow("null:") as run:
-        _publish(run.servers.kafka_bootstrap)
+        publish(run.servers.kafka_bootstrap, EVENTS)
         return contest({LIMIT: partial(_alone, run), OURS: partial(_consume, run)}, rounds=ROUNDS)
 
 
-def _publish(bootstrap: str) -> None:
-    """Publish the events as the relay does, but for its transactions."""
+def publish(bootstrap: str, count: int) -> None:
+    """Publish *count* events as the relay does, but for its transactions."""
     producer, encoder = Producer({"bootstrap.servers": bootstrap, "linger.ms": 50}), CloudEventsBinary(source="/bench")
-    for number in range(EVENTS):
+    for number in range(count):
         record = encoder.encode(_event(number))
         producer.produce(TOPIC, key=record.key, value=record.value, headers=list(record.headers))
         if number % 1000 == 0:

@@ -34,7 +34,7 @@ RESETS = 40
 EVERY_SECONDS = 0.4
 FIGURES = ("p50", "p99", "max")
 # As the consumer would: planning so many takes longer than what is measured.
-_INSERT = """
+INSERT = """
 insert into outbox.delivery (event_id, event_type, aggregate_type, aggregate_id, mail, recipient, recipient_key, locale,
                              lane, priority, in_doubt_policy, suppressible, payload, expires_at)
 select gen_random_uuid(), 'user.role_upgraded', 'user', n::text, 'role_upgrade', 'user-' || n || '@example.com',
@@ -54,7 +54,7 @@ def _measure() -> Rounds:
 
 def _behind(run: Flow, taken: Sink) -> Figures:
     with psycopg.connect(run.servers.database_url, autocommit=True) as connection:
-        connection.execute(_INSERT, (CAMPAIGN,))
+        connection.execute(INSERT, (CAMPAIGN,))
         connection.execute("analyze outbox.delivery")
     taken.begin()
     taken.wait(500)  # it is under way
