@@ -271,6 +271,7 @@ def _agreeing(delivery: Delivery, attempts: Sequence[Attempt], served: Sequence[
         elif one.phase in _NAMED:
             text = f"delivery {delivery.id} has an attempt at {one.transport} ({one.phase}, {one.code}, {one.detail!r})"
             yield Violation(Kind.ATTEMPTS, f"{text}, of which the server knows nothing")
+    left = [one for one in left if not _left_early(one)]
     lost = sum(one.phase == LOST_WORKER for one in attempts)
     if len(left) > lost * _TRIES_AT_ONCE:
         seen = [(t.transport, sorted(t.phases), t.code, t.met) for t in left]
@@ -284,6 +285,15 @@ def _says(attempt: Attempt, transaction: Transaction) -> bool:
         and attempt.code == transaction.code
         and (attempt.phase != "done" or transaction.kept)
     )
+
+
+def _left_early(transaction: Transaction) -> bool:
+    """Return whether the client went away by itself before the body.
+
+    With pipelining, RCPT comes with MAIL: a session that was used before and does not answer MAIL in time is replaced
+    by a new one, which costs no attempt.
+    """
+    return not transaction.phases and transaction.digest is None and not transaction.kept
 
 
 def _gave_up(attempt: Attempt) -> bool:

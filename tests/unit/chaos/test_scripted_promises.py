@@ -237,6 +237,13 @@ def test_what_the_server_saw_without_an_attempt_was_a_lost_workers() -> None:
     assert broken(REFUSED, transactions=[*REFUSED.transactions, served("rcpt", None, kept=False)]) == {Kind.ATTEMPTS}
 
 
+def test_a_client_that_leaves_before_the_body_for_another_session_needs_no_attempt() -> None:
+    left = dataclasses.replace(served(code=None, kept=False, digest=None), phases=frozenset())
+
+    assert broken(SENT, transactions=[left, served()]) == set()
+    assert Kind.ATTEMPTS in broken(SENT, transactions=[dataclasses.replace(left, digest="d"), served()])
+
+
 def test_a_refusal_before_rcpt_was_given_by_the_server() -> None:
     early = [attempt("transient", "mail", 421), attempt(attempt=2)]
 
