@@ -4,7 +4,7 @@ from bench.mail.profile import WORKER_STEPS, by_step
 
 RAW = """\
 drain (mailer/tasks.py);Library.render (mailer/rendering.py);Library._rendered (mailer/rendering.py);root (body.html) 3
-drain (mailer/tasks.py);LibraryComposer.content (mailer/worker.py);compose (mailer/compose.py);_part (mailer/compose.py) 2
+drain (mailer/tasks.py);compose (mailer/compose.py);_part (mailer/compose.py) 2
 drain (mailer/tasks.py);Store.claim (mailer/store.py);Database.rows (mailer/database.py) 4
 main (celery/app.py) 1
 """
