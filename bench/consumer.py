@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from bench import plots
 from bench.bench import Bench
@@ -59,6 +60,8 @@ def _measure() -> Rounds:
 
 def publish(bootstrap: str, count: int) -> None:
     """Publish *count* events as the relay does, but for its transactions."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(30)
     producer, encoder = Producer({"bootstrap.servers": bootstrap, "linger.ms": 50}), CloudEventsBinary(source="/bench")
     for number in range(count):
         record = encoder.encode(_event(number))
