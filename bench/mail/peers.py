@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,15 +53,17 @@ def post_office(flow: Flow, sink: Sink, count: int) -> Accepted:
     }
     _post_office("enqueue", asked)
     sink.begin()
-    _post_office("send", asked)
-    return sink.wait(count)
+    began = json.loads(_post_office("send", asked).splitlines()[0])["began"]
+    return replace(sink.wait(count), first=began)
 
 
-def _post_office(verb: str, asked: object) -> None:
+def _post_office(verb: str, asked: object) -> bytes:
+    """Return what it printed."""
     words = [str(python(_FOLDER / "post_office.lock")), str(_FOLDER / "post_office_process.py"), verb]
     ended = subprocess.run(words, input=json.dumps(asked).encode(), capture_output=True, check=False)
     if ended.returncode:
         raise RuntimeError(f"expected django-post-office to {verb}, got:\n{ended.stderr.decode()[-4000:]}")
+    return ended.stdout
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from urllib.parse import unquote, urlsplit
 
 import django
@@ -67,4 +68,6 @@ def enqueue() -> None:
 if sys.argv[1] == "enqueue":
     enqueue()
 else:
+    # From here on: it renders a batch before it sends the first mail of it.
+    print(json.dumps({"began": time.monotonic()}), flush=True)
     call_command("send_queued_mail", processes=2, log_level=1)

@@ -20,6 +20,9 @@ from mailer.settings import MailerSettings
 settings = MailerSettings.load(os.environ)  # noqa: TID251  Celery imports this
 # The same broker with the same options: acknowledged late, rejected when a worker is lost, no results.
 app = make_app(settings)
+# Ours takes few tasks that last; of many short ones a worker has to hold some in hand, or it waits for the next look.
+app.conf.worker_prefetch_multiplier = 32
+app.conf.broker_transport_options = {**app.conf.broker_transport_options, "polling_interval": 0.005}
 _environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
 _subject, _text, _html = (_environment.from_string(text) for text in usual_texts())
 _host, _, _port = settings.mail_dsn.get_secret_value().removeprefix("smtp://").partition(":")
