@@ -7,15 +7,14 @@ cloudevents-binary      value: the payload's bytes · headers: CloudEvents attri
 cloudevents-structured  value: a CloudEvents JSON object with the payload's text in `data`
 debezium                value: the payload's bytes · headers `eventType` and `aggregateType`
 
-`encode` is the relay's hot path: 4 µs with a traceparent, of which the text of the time takes 1.5 and the headers 1.2.
-That is why StoredEvent and Record are tuples (frozen dataclasses take three times as long to construct) and why
-everything that depends on the event's types alone is made once.
+`encode` is the relay's hot path: 1 µs. That is why StoredEvent and Record are tuples (frozen dataclasses take three
+times as long to construct), why everything that depends on the event's types alone is made once, and why the text of
+the time is PostgreSQL's: it takes 0.3 µs for it, and Python 1.5.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import entry_points
 from json.encoder import encode_basestring
@@ -53,7 +52,7 @@ _KEPT_KINDS = 4096
 
 
 class StoredEvent(NamedTuple):
-    """What a row of `outbox.event` says: `event_id`, `payload` and `headers` as PostgreSQL's text of them."""
+    """What a row of `outbox.event` says, as PostgreSQL's text of it; `created_at` in UTC and as RFC 3339 wants it."""
 
     event_id: str
     aggregate_type: str
@@ -62,7 +61,7 @@ class StoredEvent(NamedTuple):
     payload: str
     headers: str | None
     topic: str | None
-    created_at: datetime
+    created_at: str
 
 
 class Record(NamedTuple):
@@ -152,7 +151,7 @@ class CloudEventsBinary(_Encoder):
         headers = (
             ("id", identity),
             ("ce_id", identity),
-            ("ce_time", _rfc3339(created_at).encode()),
+            ("ce_time", created_at.encode()),
             ("ce_subject", key),
             *kind.headers,
         )
@@ -182,7 +181,7 @@ class CloudEventsStructured(_Encoder):
         value = (
             f'{{"specversion":"1.0","id":"{event_id}","type":{encode_basestring(type_)},'
             f'"source":{encode_basestring(kind.source)},"subject":{encode_basestring(aggregate_id)},'
-            f'"time":"{_rfc3339(created_at)}","datacontenttype":"application/json","data":{payload}}}'
+            f'"time":"{created_at}","datacontenttype":"application/json","data":{payload}}}'
         )
         headers = (("id", event_id.encode()), *kind.headers)
         if own is not None:
@@ -229,14 +228,6 @@ def load_envelope(name: str, *, source: str, route: Route | None = None) -> Enve
         raise UnknownEnvelopeError(name, tuple(sorted(_BUILT_IN.keys() | installed.keys())))
     envelope: Envelope = installed[name].load()(source=source, route=route)
     return envelope
-
-
-def _rfc3339(moment: datetime) -> str:
-    """Return the moment in RFC 3339 and UTC; which zone the connection was set to makes no difference."""
-    text = moment.isoformat()
-    if not text.endswith("+00:00"):
-        text = moment.astimezone(UTC).isoformat()
-    return f"{text[:-6]}Z"
 
 
 def _own_headers(text: str) -> tuple[Header, ...]:

@@ -1,5 +1,6 @@
 """Where the relay reads: windows and their pages, parked keys, and scheduled events that are due."""
 
+from dataclasses import replace
 from typing import Any
 
 from psycopg import Connection
@@ -34,36 +35,40 @@ class Source:
         """Return the window between *a* and *b*; None when nothing in it can be an event."""
         if a == b:
             return None
-        lo, n = self._row("find_range", a=a, b=b)
-        olds = tuple(self._value("old_transactions", a=a, b=b))
-        return Window(seq=seq, a=a, b=b, lo=lo, olds=olds, n=n) if n or olds else None
+        window = self._window(seq=seq, a=a, b=b)
+        return window if window.n or window.olds else None
 
     def resume(self, position: Position, *, n: int) -> Window:
         """Return the window that *position* is in the middle of, of *n* events by its barrier row."""
-        olds = tuple(self._value("old_transactions", a=position.a, b=position.b))
-        lo = position.last_id or 0  # what is below is published
-        return Window(seq=position.seq, a=position.a, b=position.b, lo=lo, olds=olds, n=n)
+        return replace(self._window(seq=position.seq, a=position.a, b=position.b), n=n)
+
+    def _window(self, *, seq: int, a: str, b: str) -> Window:
+        lo, hi, n = self._row("find_range", a=a, b=b)
+        olds = tuple(self._value("old_transactions", a=a, b=b))
+        return Window(seq=seq, a=a, b=b, lo=lo, hi=hi, olds=olds, n=n)
 
     def page(self, window: Window, *, after: int) -> Page:
         """Return the rows of *window* behind id *after*."""
-        with self._connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-            cursor.execute(
-                _sql("read_page"),
-                {
-                    "a": window.a,
-                    "b": window.b,
-                    "lo": window.lo,
-                    "olds": list(window.olds),
-                    "last": after,
-                    "rows": self._rows,
-                    "bytes": self._bytes,
-                    "shard": self._shard,
-                    "shards": self._shards,
-                },
-            )
-            found = cursor.fetchall()
+        cursor = self._connection.cursor(binary=True, row_factory=tuple_row)
+        cursor.execute(
+            _sql("read_page"),
+            {
+                "a": window.a,
+                "b": window.b,
+                "lo": window.lo,
+                "hi": window.hi,
+                "olds": list(window.olds),
+                "last": after,
+                "rows": self._rows,
+                "bytes": self._bytes,
+                "shard": self._shard,
+                "shards": self._shards,
+            },
+        )
+        found = cursor.fetchall()
         end = found[-1][0] if found and found[-1][-1] else None
-        return Page(window, tuple([Row(row[0], StoredEvent(*row[1:9])) for row in found]), end)
+        event = StoredEvent._make
+        return Page(window, tuple([Row(row[0], event(row[1:9])) for row in found]), end)
 
     def parked_keys(self) -> dict[tuple[str, str], int]:
         """Return the keys whose events wait, and the dead letter that each waits for."""

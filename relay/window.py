@@ -17,6 +17,7 @@ from outbox.envelope import StoredEvent
 # The snapshot of an installation that has published nothing: 3 is the first transaction id there can be.
 ORIGIN = "3:3:"
 VERSION = 1
+BIGGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,9 @@ BEGINNING = Position(seq=0, a=ORIGIN, b=ORIGIN, last_id=None)
 class Window:
     """What snapshot *b* sees and snapshot *a* did not.
 
-    *lo* is below every id of the transactions that began after A (rule 10: taken from rows). *olds* are the
-    transactions that A saw in progress and B has seen end. *n* counts the range, also what B does not see yet.
+    *lo* is below every id of the transactions that began after A, and none is above *hi* (rule 10: taken from rows).
+    *olds* are the transactions that A saw in progress and B has seen end. *n* counts the range, also what B does not
+    see yet.
     """
 
     seq: int
@@ -65,6 +67,7 @@ class Window:
     lo: int
     olds: tuple[str, ...]
     n: int
+    hi: int = BIGGEST_ID
 
 
 class Row(NamedTuple):

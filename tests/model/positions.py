@@ -1,6 +1,5 @@
 """The values that go through the model: rows and progress records in the product's own form, and all of it in words."""
 
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from outbox.envelope import StoredEvent
@@ -9,7 +8,7 @@ from relay.window import Page, Position, Progress, Row, decode_progress, digest
 from tests.model.postgres_image import EventRow
 
 INSTALLATION = Installation("model", 1, 7, 1)
-_CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+_CREATED = "2026-01-01T00:00:00.000000Z"
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,6 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -147,7 +146,7 @@ class Pipeline:
             payload=json.dumps(payload),
             headers=None,
             topic=None,
-            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+            created_at="2026-01-01T00:00:00.000000Z",
         )
         record = self._encoder.encode(event)
         self._producer.produce(self.topic, key=record.key, value=record.value, headers=list(record.headers))

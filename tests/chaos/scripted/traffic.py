@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -140,7 +139,7 @@ class Traffic:
             payload=json.dumps(payload),
             headers=None,
             topic=None,
-            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+            created_at="2026-01-01T00:00:00.000000Z",
         )
         record = self._encoder.encode(event)
 

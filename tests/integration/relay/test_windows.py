@@ -219,9 +219,9 @@ def test_the_shards_of_a_window_are_disjoint_and_complete(session: Session, conn
 def test_an_event_is_read_as_it_was_written(session: Session, connect: Connect) -> None:
     host = connect()
     host.execute(
-        "insert into outbox.event (event_id, aggregate_type, aggregate_id, type, payload, headers, topic)"
+        "insert into outbox.event (event_id, aggregate_type, aggregate_id, type, payload, headers, topic, created_at)"
         " values ('00000000-0000-4000-8000-000000000001', 'ü', 'k', 'happened',"
-        """ '{"n": 12345678901234567890.10, "a":  "é"}', '{"x": "y"}', 'own.topic')"""
+        """ '{"n": 12345678901234567890.10, "a":  "é"}', '{"x": "y"}', 'own.topic', '2026-11-24 15:45:00.12+05:45')"""
     )
     host.commit()
     source = Source(session.connection, shard=0, shards=1, rows=2, page_bytes=1_000_000)
@@ -234,7 +234,7 @@ def test_an_event_is_read_as_it_was_written(session: Session, connect: Connect) 
     assert row.event.payload == '{"n": 12345678901234567890.10, "a":  "é"}'
     assert row.event.headers == '{"x": "y"}'
     assert row.event.topic == "own.topic"
-    assert row.event.created_at.tzinfo is not None
+    assert row.event.created_at == "2026-11-24T10:00:00.120000Z"
 
 
 def test_looking_for_a_window_writes_nothing(session: Session, reader: Reader, connect: Connect) -> None:

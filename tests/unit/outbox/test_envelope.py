@@ -31,7 +31,7 @@ LOCKED = StoredEvent(
     payload='{"price": 19.90,  "big": 18446744073709551617}',
     headers=f'{{"tenant": "zürich", "traceparent": "{TRACEPARENT}"}}',
     topic=None,
-    created_at=datetime(2026, 11, 24, 8, 30, 15, 120, tzinfo=UTC),
+    created_at="2026-11-24T08:30:15.000120Z",
 )
 ENVELOPES = ("cloudevents-binary", "cloudevents-structured", "debezium")
 
@@ -170,7 +170,7 @@ def test_what_was_encoded_is_read_back(name: str) -> None:
     assert json.loads(event.payload_text, parse_float=Decimal) == event.payload
     assert event.headers == {"tenant": "zürich", "traceparent": TRACEPARENT}
     assert event.traceparent == TRACEPARENT
-    assert event.created_at == (None if name == "debezium" else LOCKED.created_at)
+    assert event.created_at == (None if name == "debezium" else datetime(2026, 11, 24, 8, 30, 15, 120, tzinfo=UTC))
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)

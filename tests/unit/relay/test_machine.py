@@ -23,7 +23,7 @@ from relay.window import Row
 
 
 def row(number: int, key: str = "k") -> Row:
-    event = StoredEvent("e", "t", key, "happened", "{}", None, None, None)  # type: ignore[arg-type]  # no time is needed
+    event = StoredEvent("e", "t", key, "happened", "{}", None, None, "")
     return Row(number, event)
 
 

@@ -7,7 +7,7 @@ from relay.window import Row
 
 
 def rows(count: int) -> tuple[Row, ...]:
-    event = StoredEvent("e", "t", "k", "happened", "{}", None, None, None)  # type: ignore[arg-type]  # no time is needed
+    event = StoredEvent("e", "t", "k", "happened", "{}", None, None, "")
     return tuple(Row(number, event) for number in range(1, count + 1))
 
 

@@ -12,7 +12,7 @@ WINDOW = Window(seq=4, a="3:3:", b="3:9:5", lo=0, olds=(), n=3)
 
 
 def rows(*ids: int) -> tuple[Row, ...]:
-    event = StoredEvent("e", "t", "k", "happened", "{}", None, None, None)  # type: ignore[arg-type]  # no time is needed
+    event = StoredEvent("e", "t", "k", "happened", "{}", None, None, "")
     return tuple(Row(number, event) for number in ids)
 
 
