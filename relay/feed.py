@@ -4,11 +4,12 @@ While a commit is under way the page behind it is read already; it counts only i
 found A becomes B in memory only: an idle relay writes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from relay.source import Source
 from relay.telemetry import Emit
-from relay.window import Page, Position, Window
+from relay.window import Page, Position, Row, Window
 
 
 class Feed:
@@ -54,13 +55,14 @@ class Feed:
         """Have *page* in hand: it is what is left of the one that was."""
         self._hand = page
 
-    def read_ahead(self, page: Page, after: Position, *, across: bool) -> None:
-        """Read what follows *page* while *after* is being committed; *across* windows only if that is asked for."""
+    def read_ahead(self, page: Page, after: Position, *, across: bool) -> Sequence[Row]:
+        """Read what follows *page* while *after* is being committed, and return it; *across* windows if asked to."""
         if after.last_id is not None:
             if after.last_id == page.end:
                 self._ahead = self._read(page.window, after=page.end)
         elif across:
             self._ahead, _ = self._find(seq=after.seq + 1, a=after.next_a)
+        return self._ahead.rows if self._ahead is not None else ()
 
     def drop_ahead(self) -> None:
         """Forget what was read ahead: something was inserted that belongs before it."""

@@ -369,7 +369,9 @@ class ShardLoop:
         self._write_mirror(held, force=False)
         # Parked keys are released between two windows, and what was read before would miss that.
         parking = held.isolation is not None and held.isolation.parking
-        self._fed().read_ahead(page, after, across=not self._drain and not parking)
+        rows = self._fed().read_ahead(page, after, across=not self._drain and not parking)
+        if rows and held.publisher is not None:
+            held.publisher.encode_ahead(rows)
 
     def _doubt(self, isolation: Isolation, piece: Slice, verdict: Unclean, *, seq: int) -> Signal:
         """Tell what was not clean, and note whose fault it may have been; without any, wait before the next try."""

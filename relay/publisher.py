@@ -6,7 +6,8 @@ begins only after the barrier row of its window is durable in PostgreSQL.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from outbox.envelope import Envelope, Record
 from relay.errors import RecordRefusedError
@@ -17,6 +18,9 @@ from relay.patience import Patience
 from relay.telemetry import Emit
 from relay.topics import Topics
 from relay.window import Position, Progress, Row, Window, digest
+
+# The records by row id, and why some cannot be published.
+Encoded: TypeAlias = tuple[dict[int, Record], dict[int, RecordRefusedError]]
 
 
 class Sink(Protocol):
@@ -58,6 +62,14 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What was encoded before its turn. It counts for these very rows only: a slice of them is encoded again."""
+
+    rows: Sequence[Row]
+    encoded: Encoded
+
+
 class Publisher:
     """Publishes for one term on one shard; a new sink may take the place of an unclean one."""
 
@@ -83,6 +95,7 @@ class Publisher:
         self._emit = emit
         self._sink = sink
         self._barred_seq: int | None = None
+        self._ahead: _Ahead | None = None
         self.progress: Progress | None = None  # the last record that we know to be committed
 
     @property
@@ -97,20 +110,29 @@ class Publisher:
 
     # -------------------------------------------------------------------------------------------------- records
 
-    def encode(self, rows: Sequence[Row]) -> tuple[dict[int, Record], dict[int, RecordRefusedError]]:
+    def encode(self, rows: Sequence[Row]) -> Encoded:
         """Return the records of *rows*, and why some cannot be published, as far as that shows without trying."""
+        ahead, self._ahead = self._ahead, None
+        records, refused = ahead.encoded if ahead is not None and ahead.rows is rows else self._encoded(rows)
+        self._refuse_topics(records, refused)
+        return records, refused
+
+    def encode_ahead(self, rows: Sequence[Row]) -> None:
+        """Make the records of *rows*, which are likely to be next, while there is nothing else to do."""
+        self._ahead = _Ahead(rows, self._encoded(rows))
+
+    def _encoded(self, rows: Sequence[Row]) -> Encoded:
         records: dict[int, Record] = {}
         refused: dict[int, RecordRefusedError] = {}
         encode, suspicious = self._envelope.encode, self._sink.largest // 2
-        for row in rows:
+        for row_id, event in rows:
             try:
-                record = records[row.id] = encode(row.event)
+                record = records[row_id] = encode(event)
             except Exception as error:  # noqa: BLE001  # an envelope may be anybody's; the event is kept, with the reason
-                refused[row.id] = RecordRefusedError(UNENCODABLE, f"the envelope failed: {type(error).__name__}")
+                refused[row_id] = RecordRefusedError(UNENCODABLE, f"the envelope failed: {type(error).__name__}")
                 continue
             if len(record.value) > suspicious and (refusal := self._sink.refusal(record)):
-                refused[row.id] = refusal
-        self._refuse_topics(records, refused)
+                refused[row_id] = refusal
         return records, refused
 
     def topic(self, row: Row) -> str:

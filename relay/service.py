@@ -39,7 +39,7 @@ from relay.trial import Trial, load_trial_sink
 from relay.upkeep import Upkeep
 from relay.wire import Wire
 from relay.wiring import Outcome, Wiring
-from runtime import logs
+from runtime import interpreter, logs
 from runtime.connecting import check_kafka
 from runtime.endpoint import Endpoint
 from runtime.schema_version import require_schema
@@ -64,6 +64,7 @@ def serve(env: Mapping[str, str], *, drain: bool, shards: str | None, observers:
     """Run a relay process until it ends, and return how; *observers* see every telemetry event beside the log."""
     settings = RelaySettings.load(env)
     logs.configure(log_format=settings.log_format, log_level=settings.log_level)
+    interpreter.settle()
     stop = StopSignal()
     stop.install()
     metrics = Metrics()

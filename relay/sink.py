@@ -10,7 +10,6 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -145,8 +144,11 @@ class KafkaSink:
         """Hand one record to the client; raise RecordRefusedError if it does not take it."""
         topic, key, value, headers = record
         try:
-            while not self._taken(topic, value, key, headers=list(headers)):
-                pass
+            while True:
+                try:
+                    return self._producer.produce(topic, value, key, headers=list(headers))
+                except BufferError:
+                    self._make_room()
         except _CLIENT_ERRORS as error:
             raise _refusal(_said(error)) from None
         except (TypeError, ValueError) as error:
@@ -156,21 +158,19 @@ class KafkaSink:
         """Hand the progress record to the client: the position becomes visible with the page, or not at all."""
         topic, partition = self._progress
         try:
-            while not self._taken(topic, value, key, partition=partition):
-                pass
+            while True:
+                try:
+                    return self._producer.produce(topic, value, key, partition=partition)
+                except BufferError:
+                    self._make_room()
         except _CLIENT_ERRORS as error:
             raise UncleanError(f"the progress record was not taken: {_text(error)}") from None
 
-    def _taken(self, topic: str, value: bytes, key: bytes, **where: Any) -> bool:  # noqa: ANN401  # the driver's own arguments
-        """Hand one record over; if the client's queue is full, make room and return False."""
-        try:
-            self._producer.produce(topic, value, key, **where)
-        except BufferError:
-            self._serve(0.1)  # back-pressure only
-            if self._broken is not None:
-                raise UncleanError(self._broken.str()) from None
-            return False
-        return True
+    def _make_room(self) -> None:
+        """Let the client send some of its full queue: that is back-pressure only."""
+        self._serve(0.1)
+        if self._broken is not None:
+            raise UncleanError(self._broken.str()) from None
 
     def commit(self, records: Mapping[int, Record], *, patient: bool = False) -> Evidence:
         """End the transaction, and return what was seen; *records* tell whose a delivery error is."""

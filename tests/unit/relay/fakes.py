@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from outbox.envelope import Record, StoredEvent
+from outbox.envelope import Envelope, Record, StoredEvent
 from relay.errors import RecordRefusedError, RelayError
 from relay.lease import Batch, Installation, ServerFacts, Term
 from relay.machine import Evidence
@@ -34,7 +34,7 @@ def position(seq: int, last_id: int | None = None) -> Position:
 
 
 def rows(*ids: int) -> tuple[Row, ...]:
-    return tuple(Row(number, StoredEvent(f"e{number}", "t", "k", "happened", "{}", None, None, None)) for number in ids)  # type: ignore[arg-type]  # no time is needed
+    return tuple(Row(number, StoredEvent(f"e{number}", "t", "k", "happened", "{}", None, None, "")) for number in ids)
 
 
 def records_of(some: tuple[Row, ...]) -> dict[int, Record]:
@@ -150,6 +150,19 @@ class FakeSink:
         self.asked.append("close")
 
 
+class CountingEnvelope:
+    """An envelope that notes what it encodes."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.encoded: list[str] = []
+
+    def encode(self, event: StoredEvent) -> Record:
+        self.encoded.append(event.event_id)
+        return Record("topic", b"k", event.event_id.encode(), ())
+
+
 @dataclass
 class FakeReader:
     """A reader of the progress partition, which holds *last*."""
@@ -178,6 +191,9 @@ class FakeTopics:
     def describe(self, topic: str) -> TopicFacts | None:
         return self.described_as.get(topic)
 
+    def known(self, topic: str) -> bool:
+        return bool(topic)
+
     def described(self, topic: str) -> TopicFacts | None:
         return self.described_as.get(topic)
 
@@ -201,14 +217,16 @@ def patience(feel: Callable[[], None] = lambda: None) -> Iterator[Patience]:
 
 
 @contextmanager
-def publishing(session: FakeSession, sink: FakeSink, *, term: Term = TERM) -> Iterator[Publisher]:
+def publishing(
+    session: FakeSession, sink: FakeSink, *, term: Term = TERM, envelope: Envelope | None = None
+) -> Iterator[Publisher]:
     """Give a publisher on *session* and *sink*."""
     with patience() as waiting:
         yield Publisher(
             session=cast("Session", session),
             term=term,
             installation=INSTALLATION,
-            envelope=cast("Any", None),
+            envelope=envelope or cast("Any", None),
             topics=cast("Topics", FakeTopics()),
             patience=waiting,
             emit=emit,

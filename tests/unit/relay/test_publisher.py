@@ -7,7 +7,16 @@ import pytest
 from relay.errors import BarrierNotDurableError
 from relay.machine import Clean, Unclean
 from relay.publisher import Publisher
-from tests.unit.relay.fakes import FakeSession, FakeSink, position, publishing, records_of, rows, window
+from tests.unit.relay.fakes import (
+    CountingEnvelope,
+    FakeSession,
+    FakeSink,
+    position,
+    publishing,
+    records_of,
+    rows,
+    window,
+)
 
 
 def transact(publisher: Publisher, seq: int, *ids: int, last_id: int | None = None) -> Clean | Unclean:
@@ -91,3 +100,35 @@ def test_a_progress_record_counts_and_digests_its_page() -> None:
         "n": 3,
         "sha": "441963c3e1cd09a08601de2bb4d2f2cd430c2014e7c9838396c55f1bdea9ff20",  # printf '5,6,8' | sha256sum
     }
+
+
+def test_what_was_encoded_ahead_is_not_encoded_again() -> None:
+    envelope, page = CountingEnvelope(), rows(11, 12)
+
+    with publishing(FakeSession(), FakeSink(), envelope=envelope) as publisher:
+        publisher.encode_ahead(page)
+        records, refused = publisher.encode(page)
+
+    assert ([record.value for record in records.values()], refused) == ([b"e11", b"e12"], {})
+    assert envelope.encoded == ["e11", "e12"]
+
+
+def test_what_was_encoded_ahead_does_not_stand_for_other_rows() -> None:
+    page = rows(11, 12)
+
+    with publishing(FakeSession(), FakeSink(), envelope=CountingEnvelope()) as publisher:
+        publisher.encode_ahead(page)
+        first, _ = publisher.encode(page[:1])
+        publisher.encode_ahead(page)
+        other, _ = publisher.encode(rows(13))
+
+    assert (list(first), list(other)) == ([11], [13])
+
+
+def test_what_is_refused_is_refused_ahead_too() -> None:
+    with publishing(FakeSession(), FakeSink(largest=2), envelope=CountingEnvelope()) as publisher:
+        page = rows(11)
+        publisher.encode_ahead(page)
+        _, refused = publisher.encode(page)
+
+    assert list(refused) == [11]
