@@ -7,7 +7,7 @@
 -- `lo` and `hi` nearly all ids are the window's. An old transaction has a scan of its own, which reads no more than a page either; `between`
 -- and the order by tx keep the planner from event_pkey there, which goes through what was published long ago.
 select id, event_id::text, aggregate_type, aggregate_id, type, payload::text, headers::text, topic,
-  to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), more
+  coalesce(to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), created_at::text), more  -- or `infinity`
 from (
   select
     page.*,

@@ -237,6 +237,24 @@ def test_an_event_is_read_as_it_was_written(session: Session, connect: Connect) 
     assert row.event.created_at == "2026-11-24T10:00:00.120000Z"
 
 
+def test_an_event_without_end_of_time_is_read(session: Session, connect: Connect) -> None:
+    """Python has no such time, and the relay could not read the page."""
+    host = connect()
+    insert(host, "before")
+    host.execute(
+        "insert into outbox.event (aggregate_type, aggregate_id, type, payload, created_at)"
+        " values ('t', 'k', 'happened', '{}', 'infinity'), ('t', 'k', 'happened', '{}', '12026-01-01+00')"
+    )
+    host.commit()
+    source = Source(session.connection, shard=0, shards=1, rows=5, page_bytes=1_000_000)
+    window = source.find(seq=1, a=ORIGIN, b=source.snapshot())
+    assert window is not None
+
+    _, endless, far = source.page(window, after=0).rows
+
+    assert (endless.event.created_at, far.event.created_at) == ("infinity", "12026-01-01T00:00:00.000000Z")
+
+
 def test_looking_for_a_window_writes_nothing(session: Session, reader: Reader, connect: Connect) -> None:
     host = connect()
     insert(host, "a")
