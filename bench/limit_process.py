@@ -6,12 +6,13 @@ Begin, produce events that are in memory, commit; nothing else.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 import uuid
 
 from confluent_kafka import Producer
+
+from bench.machine import peak_rss_kib
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -43,7 +44,7 @@ def main() -> int:
         "pages": len(pages),
         "seconds": time.monotonic() - began,
         "cpu_seconds": time.process_time() - cpu,
-        "peak_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_rss_kib": peak_rss_kib(),
     }
     sys.stdout.write(json.dumps(figures) + "\n")
     return 0

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from bench.machine import peak_rss_kib
 from relay.service import serve
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main() -> int:
         "pages": watch.pages,
         "seconds": watch.ended[0] - began[0],
         "cpu_seconds": watch.ended[1] - began[1],
-        "peak_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_rss_kib": peak_rss_kib(),
     }
     sys.stdout.write(json.dumps(figures) + "\n")
     return 0
