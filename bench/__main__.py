@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # In the order in which they run; each is a module `bench.NAME` with a BENCH.
 NAMES = (
     *("relay", "peers", "peer_latency", "peer_faults", "latency", "hosts", "flat", "retention", "seam", "flat_long"),
+    *("memory",),
     *("mail_rates", "mail_slow", "mail_lanes", "mail_parts", "consumer", "mail_idle"),
 )
 
