@@ -5,8 +5,6 @@ Every transaction changes one account as well, as a host's would. No relay runs:
 
 from __future__ import annotations
 
-import re
-import subprocess
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +14,10 @@ import psycopg
 from bench import plots
 from bench.bench import Bench
 from bench.contest import contest, ratio, spread
+from bench.pgbench import number, pgbench
 from bench.table import Table
 from console.migrate import upgrade
 from devstack import Stack
-from devstack.postgres import embedded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,32 +48,9 @@ def _run(database_url: str, way: str, clients: int) -> Figures:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("checkpoint")
         before = connection.execute("select pg_current_wal_insert_lsn()").fetchone()
-        printed = _pgbench(database_url, _SCRIPTS / f"{way}.sql", clients)
+        printed = pgbench(database_url, _SCRIPTS / f"{way}.sql", clients=clients, seconds=SECONDS)
         (written,) = connection.execute("select pg_current_wal_insert_lsn() - %s::pg_lsn", before).fetchone() or (0,)
-    return {"tps": _number(printed, "tps = "), "wal_bytes": float(written) / _number(printed, "actually processed: ")}
-
-
-def _pgbench(database_url: str, script: Path, clients: int) -> str:
-    installation = embedded()
-    ended = subprocess.run(
-        [
-            *(str(installation.tree / "bin" / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--file={script}"),
-            *(f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={SECONDS}", database_url),
-        ],
-        env={"LD_LIBRARY_PATH": str(installation.libraries)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return ended.stdout
-
-
-def _number(printed: str, behind: str) -> float:
-    """Return the number that pgbench printed behind a phrase; a ValueError with all of it when there is none."""
-    found = re.search(re.escape(behind) + r"([\d.]+)", printed)
-    if found is None:
-        raise ValueError(f"expected pgbench to print {behind!r} and a number, got:\n{printed}")
-    return float(found[1])
+    return {"tps": number(printed, "tps = "), "wal_bytes": float(written) / number(printed, "actually processed: ")}
 
 
 def _tabulate(rounds: Rounds) -> Table:

@@ -6,12 +6,8 @@ of one record in Kafka, and a fetch. It is measured in the same run, on the same
 
 from __future__ import annotations
 
-import contextlib
 import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -25,14 +21,12 @@ from confluent_kafka.cimpl import NewTopic
 from bench import plots
 from bench.bench import Bench
 from bench.contest import contest, spread
-from bench.programs import inherited
+from bench.programs import relay_running
 from bench.table import Table
 from console.migrate import upgrade
 from devstack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.axes import Axes
 
     from bench.contest import Figures, Rounds
@@ -48,7 +42,7 @@ def _measure() -> Rounds:
         upgrade(servers.database_url)
         admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap})
         admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(30)
-        with _relay(servers):
+        with relay_running(servers.environment()):
             contestants = {
                 "floor": lambda: _summary(_floor(servers)),
                 "relay": lambda: _summary(_latencies(servers)),
@@ -154,20 +148,6 @@ def _floor(servers: Stack, *, samples: int = 200) -> list[float]:
             measured.append(time.monotonic() - began)
     consumer.close()
     return measured
-
-
-@contextlib.contextmanager
-def _relay(servers: Stack) -> Iterator[None]:
-    environment = inherited(servers.environment())
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "console", "relay", "run"], env=environment, stdout=log, stderr=log
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(20)
 
 
 def _tabulate(rounds: Rounds) -> Table:

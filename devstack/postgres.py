@@ -21,7 +21,7 @@ from devstack.processes import Command, GuardedProcess, free_port, run
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '{sockets}'
-max_connections = 200
+max_connections = 300
 max_prepared_transactions = 50
 wal_level = replica
 shared_buffers = 64MB

@@ -183,7 +183,7 @@ def test_postgresql_asks_for_its_password_and_is_set_up_as_in_production(server:
 
     assert settings == {
         "wal_level": ("replica",),
-        "max_connections": ("200",),
+        "max_connections": ("300",),
         "max_prepared_transactions": ("50",),
         "listen_addresses": ("127.0.0.1",),
         "TimeZone": ("UTC",),
