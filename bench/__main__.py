@@ -8,9 +8,9 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from bench import page, plots, results
+from bench import kept, page, plots
+from bench.kept import FOLDER, Result
 from bench.machine import machine
-from bench.results import FOLDER, Result
 
 if TYPE_CHECKING:
     from bench.bench import Bench
@@ -52,7 +52,7 @@ def _run(bench: Bench) -> None:
     began, before = time.monotonic(), machine()
     print(f"{bench.name}: {bench.question}", flush=True)
     result = Result(before, bench.measure())
-    path = results.save(bench.name, result)
+    path = kept.save(bench.name, result)
     plots.draw(bench, result.rounds, FOLDER / f"{bench.name}.svg")
     print(f"{bench.tabulate(result.rounds)}\n{path}, {time.monotonic() - began:.0f} s\n", flush=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from bench import plots, results
+from bench import kept, plots
 from bench.programs import REPOSITORY
 
 if TYPE_CHECKING:
@@ -30,18 +30,18 @@ def render(benches: Sequence[Bench]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    kept = {bench.name: result for bench in benches if (result := results.load(bench.name)) is not None}
-    sections = {bench.name: _section(bench, kept[bench.name]) for bench in benches if bench.name in kept}
+    found = {bench.name: result for bench in benches if (result := kept.load(bench.name)) is not None}
+    sections = {bench.name: _section(bench, found[bench.name]) for bench in benches if bench.name in found}
     return environment.get_template("performance.md.j2").render(
-        written=WRITTEN, sections=sections, machines={name: result.machine for name, result in kept.items()}
+        written=WRITTEN, sections=sections, machines={name: result.machine for name, result in found.items()}
     )
 
 
 def write(benches: Sequence[Bench]) -> None:
     """Write the page and every plot."""
     for bench in benches:
-        if (result := results.load(bench.name)) is not None:
-            plots.draw(bench, result.rounds, results.FOLDER / f"{bench.name}.svg")
+        if (result := kept.load(bench.name)) is not None:
+            plots.draw(bench, result.rounds, kept.FOLDER / f"{bench.name}.svg")
     PAGE.write_text(render(benches), encoding="utf-8")
 
 
@@ -53,7 +53,7 @@ def check(benches: Sequence[Bench]) -> int:
     return 1
 
 
-def _section(bench: Bench, result: results.Result) -> str:
+def _section(bench: Bench, result: kept.Result) -> str:
     where = result.machine
     return (
         f"{bench.tabulate(result.rounds).markdown()}\n\n"

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import results
+from bench import kept
 from bench.contest import Spread, contest, ratio
-from bench.results import Result
+from bench.kept import Result
 from bench.table import Table
 
 
@@ -33,19 +33,19 @@ def test_a_spread_says_its_ends() -> None:
 
 
 def test_a_kept_result_is_read_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "FOLDER", tmp_path)
-    kept = Result({"cores": "2"}, {"ours": [{"rate": 10.5}], "limit": [{"rate": 20.0}, {"rate": 21.0}]})
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
+    result = Result({"cores": "2"}, {"ours": [{"rate": 10.5}], "limit": [{"rate": 20.0}, {"rate": 21.0}]})
 
-    path = results.save("trial", kept)
+    path = kept.save("trial", result)
 
-    assert results.load("trial") == kept
+    assert kept.load("trial") == result
     assert json.loads(path.read_text(encoding="utf-8"))["machine"] == {"cores": "2"}
 
 
 def test_a_bench_that_never_ran_has_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
 
-    assert results.load("trial") is None
+    assert kept.load("trial") is None
 
 
 def test_a_table_is_columns_to_a_person_and_markdown_to_a_page() -> None:
