@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,11 @@ def _row(number: int) -> str:
     return f"peers\t{number % 1000}\tbench.happened\t{_value(number)}\n"
 
 
+def _row_with_id(number: int) -> str:
+    """Return a row whose id the host has made: where a default is volatile, COPY writes row by row as INSERT does."""
+    return f"{uuid.uuid4()}\t{_row(number)}"
+
+
 def _faststream_row(number: int) -> str:
     headers = json.dumps({"key": str(number % 1000), "content-type": "application/octet-stream"})
     return f"bench\t\\\\x{_value(number).encode().hex()}\t{headers}\n"
@@ -86,15 +92,15 @@ DEBEZIUM = Outbox(
     table="debezium_outbox",
     topic="bench.debezium",
     insertion=_sql("insert_debezium"),
-    copy="copy debezium_outbox (aggregatetype, aggregateid, type, payload) from stdin",
-    line=_row,
+    copy="copy debezium_outbox (id, aggregatetype, aggregateid, type, payload) from stdin",
+    line=_row_with_id,
 )
 DEBEZIUM_DEFAULT = Outbox(
     table="debezium_default_outbox",
     topic="bench.debezium_default",
     insertion=_sql("insert_debezium_default"),
-    copy="copy debezium_default_outbox (aggregatetype, aggregateid, type, payload) from stdin",
-    line=_row,
+    copy="copy debezium_default_outbox (id, aggregatetype, aggregateid, type, payload) from stdin",
+    line=_row_with_id,
 )
 USUAL = Outbox(
     table="usual_outbox",
