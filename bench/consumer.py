@@ -9,7 +9,6 @@ import json
 import threading
 import time
 import uuid
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -82,7 +81,7 @@ def _event(number: int) -> StoredEvent:
         payload=json.dumps({**PAYLOAD, "email": f"user-{number}@example.com"}),
         headers=None,
         topic=None,
-        created_at=datetime(2026, 11, 24, tzinfo=UTC),
+        created_at="2026-11-24T00:00:00Z",
     )
 
 

@@ -65,7 +65,9 @@ def _ours(run: Flow, taken: Sink, settings: dict[str, str], *, workers: int) -> 
         run.emit(20, prefix="warm-")
         run.wait(_SENT, before + 20)
         taken.begin()
-        with Spent(run.servers, {command[1]: pid for command, pid in processes.items()} | {"sink": taken.pid}) as spent:
+        with Spent(
+            run.servers, {" ".join(command[1:]): pid for command, pid in processes.items()} | {"sink": taken.pid}
+        ) as spent:
             committed = run.emit(count)
             found = taken.wait(count)
             run.wait(_SENT, before + 20 + count)
