@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 _DATABASE = "bench_post_office"
-# The best of 2, 4 and 8 on two cores.
+# Twice the cores: each waits for the server most of the time.
 USUAL_PROCESSES = 4
 
 
