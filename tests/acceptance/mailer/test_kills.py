@@ -41,6 +41,7 @@ def test_a_worker_killed_in_the_middle_of_a_window_leaves_that_window_in_doubt_a
     assert len(events) == 40
 
 
+@pytest.mark.chaos  # test_steps.py kills at each step; `make chaos ARGS="--mail --broker pgmq"` 200 times
 def test_workers_killed_again_and_again_lose_and_double_nothing_that_is_not_in_doubt(
     make_pipeline: Callable[..., Pipeline], smtp_sink: Sink
 ) -> None:
