@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from console.parts import DISTRIBUTION, attach, chosen_of
+from runtime.errors import told
 from runtime.exits import ExitCode
 from runtime.secrets import mask
 
@@ -50,8 +51,7 @@ def report(error: BaseException, *, debug: bool) -> int:
         sys.stderr.write(mask("".join(traceback.format_exception(error))))
     if hasattr(error, "format_message") and not error.format_message():
         return ExitCode.USAGE  # a group without a command: its help was printed, and says all
-    lines = [f"error: {_sentence(error)}", *(f"fix: {note}" for note in _fixes(error))]
-    sys.stderr.write(mask("\n".join(lines)) + "\n")
+    sys.stderr.write(told(_sentence(error), _fixes(error)))
     code = getattr(error, "exit_code", ExitCode.FAILED)
     return int(code) if isinstance(code, int) else ExitCode.FAILED
 

@@ -21,6 +21,7 @@ from mailer.telemetry import logger
 from mailer.worker import WorkerProcess
 from outbox.errors import OutboxError
 from runtime import logs
+from runtime.errors import told
 from runtime.exits import ExitCode
 
 # Celery warns of root, which matters where pickled tasks are taken: ours are JSON.
@@ -32,8 +33,7 @@ try:
     _library = Library.load(settings.mail_templates)
 except OutboxError as error:
     # Raised, it would be the last of forty lines that Celery shows of itself.
-    fixes = (f"fix: {note}\n" for note in getattr(error, "__notes__", ()))
-    sys.stderr.writelines((f"error: {error}\n", *fixes))
+    sys.stderr.write(told(error, getattr(error, "__notes__", ())))
     sys.exit(ExitCode.USAGE)
 # One a thread: a connection is used by one thread, and Celery's thread pool has several.
 _processes = threading.local()

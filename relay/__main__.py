@@ -6,8 +6,8 @@ import sys
 import typer
 
 from relay.commands import app
+from runtime.errors import told
 from runtime.exits import ExitCode, leave
-from runtime.secrets import mask
 
 
 def main() -> int:
@@ -15,8 +15,7 @@ def main() -> int:
     try:
         code = typer.main.get_command(app).main(prog_name="relay", standalone_mode=False, obj=os.environ)
     except Exception as error:  # noqa: BLE001  # the last place that can word it
-        notes = getattr(error, "__notes__", ())
-        sys.stderr.write(mask("\n".join([f"error: {error}", *(f"fix: {note}" for note in notes)])) + "\n")
+        sys.stderr.write(told(error, getattr(error, "__notes__", ())))
         return int(getattr(error, "exit_code", ExitCode.FAILED))
     return code if isinstance(code, int) else ExitCode.DONE
 

@@ -1,9 +1,16 @@
 """What can go wrong before a process does its work; every error pickles, and none carries a secret."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from outbox.errors import OutboxError
 from runtime.exits import ExitCode
+from runtime.secrets import mask
+
+
+def told(sentence: object, fixes: Iterable[str]) -> str:
+    """Return what a person reads on stderr: what went wrong, and below it what to do; secrets are masked."""
+    return mask("\n".join([f"error: {sentence}", *(f"fix: {fix}" for fix in fixes)])) + "\n"
 
 
 class ProcessError(OutboxError):
