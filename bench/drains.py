@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 
 from bench import backlog, processor
@@ -45,7 +46,7 @@ def without_autovacuum(database_url: str) -> None:
 
 def _drain(servers: Stack) -> Figures:
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        postmaster = processor.parent_of(connection.info.backend_pid)
+        postmaster = psutil.Process(connection.info.backend_pid).ppid()
         before = processor.seconds_of_ended_children(postmaster)
         printed = figures_of("bench.relay_process", settings=servers.environment())
         return {**printed, "postgres_seconds": processor.seconds_of_ended_children(postmaster) - before}

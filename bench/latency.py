@@ -7,7 +7,6 @@ of one record in Kafka, and a fetch. It is measured in the same run, on the same
 from __future__ import annotations
 
 import json
-import statistics
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from bench import plots
 from bench.bench import Bench
 from bench.contest import contest, spread
 from bench.programs import relay_running
+from bench.quantiles import NAMES, milliseconds
 from bench.table import Table
 from console.migrate import upgrade
 from devstack import Stack
@@ -29,7 +29,7 @@ from devstack import Stack
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bench.contest import Figures, Rounds
+    from bench.contest import Rounds
 
 RATE = 100.0
 SECONDS = 20.0
@@ -44,17 +44,10 @@ def _measure() -> Rounds:
         admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(30)
         with relay_running(servers.environment()):
             contestants = {
-                "floor": lambda: _summary(_floor(servers)),
-                "relay": lambda: _summary(_latencies(servers)),
+                "floor": lambda: milliseconds(_floor(servers)),
+                "relay": lambda: milliseconds(_latencies(servers)),
             }
             return contest(contestants, rounds=ROUNDS)
-
-
-def _summary(samples: list[float]) -> Figures:
-    """Return milliseconds."""
-    cuts = statistics.quantiles(samples, n=1000, method="inclusive")
-    named = {"p50": cuts[499], "p99": cuts[989], "p99.9": cuts[998], "max": max(samples)}
-    return {name: 1e3 * seconds for name, seconds in named.items()}
 
 
 def _latencies(servers: Stack) -> list[float]:
@@ -151,14 +144,12 @@ def _floor(servers: Stack, *, samples: int = 200) -> list[float]:
 
 
 def _tabulate(rounds: Rounds) -> Table:
-    figures = ("p50", "p99", "p99.9", "max")
-    rows = [(who, *(f"{spread(rounds, who, figure):.1f}" for figure in figures)) for who in rounds]
-    return Table((f"at {RATE:.0f} events/s, ms", *figures), rows)
+    rows = [(who, *(f"{spread(rounds, who, figure):.1f}" for figure in NAMES)) for who in rounds]
+    return Table((f"at {RATE:.0f} events/s, ms", *NAMES), rows)
 
 
 def _plot(axes: Axes, rounds: Rounds) -> None:
-    figures = ("p50", "p99", "p99.9", "max")
-    plots.bars(axes, figures, {who: [spread(rounds, who, figure) for figure in figures] for who in rounds})
+    plots.bars(axes, NAMES, {who: [spread(rounds, who, figure) for figure in NAMES] for who in rounds})
     axes.set_ylabel("ms from commit to consumer")
 
 

@@ -12,7 +12,7 @@ import uuid
 
 from confluent_kafka import Producer
 
-from bench.machine import peak_rss_kib
+from bench.processor import peak_rss_kib
 
 Headers = list[tuple[str, str | bytes | None]]
 

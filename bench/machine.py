@@ -25,15 +25,6 @@ def machine() -> dict[str, str]:
     }
 
 
-def peak_rss_kib() -> int:
-    """Return the most memory that this process has had since it began to be this program, in KiB.
-
-    What getrusage says is at least what the process had that started it: a bench with a plotting library in it.
-    """
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-
-
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -6,7 +6,6 @@ reset goes the whole way: relay, Kafka, consumer, permit, worker. `idle` is the 
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from functools import partial
@@ -20,6 +19,7 @@ from bench.contest import contest, spread
 from bench.mail.flow import CONSUMER, RELAY, RESET, SWEEPER, WORKER, flow
 from bench.mail.sink import sink
 from bench.mail.sink_process import MARKED
+from bench.quantiles import milliseconds
 from bench.table import Table
 
 if TYPE_CHECKING:
@@ -78,11 +78,7 @@ def _resets(run: Flow, taken: Sink) -> Figures:
             raise RuntimeError(f"expected {RESETS} resets to be accepted, got {len(found)}")
         pause.wait(0.1)
     waits = [found[recipient] - at for recipient, at in committed.items()]
-    return {
-        "p50": 1e3 * statistics.median(waits),
-        "p99": 1e3 * statistics.quantiles(waits, n=100, method="inclusive")[98],
-        "max": 1e3 * max(waits),
-    }
+    return milliseconds(waits)
 
 
 def _tabulate(rounds: Rounds) -> Table:

@@ -6,7 +6,6 @@ barrier), one Kafka transaction of one record, and a fetch.
 
 from __future__ import annotations
 
-import statistics
 import time
 import uuid
 from functools import partial
@@ -22,10 +21,11 @@ from bench.peers import contestants, servers
 from bench.peers.feeding import Feeder
 from bench.peers.outboxes import RELAY, number_of
 from bench.peers.reading import Reader
+from bench.quantiles import NAMES, milliseconds
 from bench.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from matplotlib.axes import Axes
 
@@ -38,7 +38,6 @@ ROUNDS = 3
 RATES = {1: (1, 6), 100: (1, 7), 1_000: (5, 4), 5_000: (25, 4)}
 AT_100 = {100: RATES[100]}
 FLOOR_SAMPLES = 200
-QUANTILES = {"p50": 500, "p99": 990, "p99.9": 999}
 
 
 def _measure() -> Rounds:
@@ -77,7 +76,7 @@ class Trial:
             contestant.begin()
             for rate, (rows, seconds) in ({10: (1, 1.0)} | dict(rates)).items():  # the first one is its start
                 latencies = self._latencies(contestant, reader, rate=rate, rows=rows, seconds=seconds)
-                found |= {f"{rate} {name}": ms for name, ms in summary(latencies).items() if rate in rates}
+                found |= {f"{rate} {name}": ms for name, ms in milliseconds(latencies).items() if rate in rates}
             contestant.rest()
         return found
 
@@ -90,13 +89,6 @@ class Trial:
         reader.wait_for(committed.numbers)
         own = committed.numbers
         return [at - committed.committed_at(number) for number, at in reader.arrivals[seen:] if number in own]
-
-
-def summary(seconds: Sequence[float]) -> Figures:
-    """Return quantiles in ms."""
-    cuts = statistics.quantiles(seconds, n=1000, method="inclusive")
-    found = {name: cuts[place - 1] for name, place in QUANTILES.items()} | {"max": max(seconds)}
-    return {name: 1e3 * value for name, value in found.items()}
 
 
 def _floor(stack: Stack) -> Figures:
@@ -120,13 +112,13 @@ def _floor(stack: Stack) -> Figures:
             producer.commit_transaction(10)
             reader.wait(lambda arrivals, number=number: len(arrivals) > number, timeout_seconds=10)  # type: ignore[misc]  # the default binds it
             measured.append(reader.arrivals[number][1] - began)
-    return {f"100 {name}": ms for name, ms in summary(measured).items()}
+    return {f"100 {name}": ms for name, ms in milliseconds(measured).items()}
 
 
 def _tabulate(rounds: Rounds) -> Table:
-    heads = ("events/s", "", *(f"{name}, ms" for name in (*QUANTILES, "max")))
+    heads = ("events/s", "", *(f"{name}, ms" for name in NAMES))
     rows = [
-        (f"{rate:,}", name, *(f"{spread(rounds, name, f'{rate} {cut}'):.1f}" for cut in (*QUANTILES, "max")))
+        (f"{rate:,}", name, *(f"{spread(rounds, name, f'{rate} {cut}'):.1f}" for cut in NAMES))
         for rate in RATES
         for name in _measured_at(rounds, rate)
     ]

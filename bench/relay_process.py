@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from bench.machine import peak_rss_kib
+from bench.processor import peak_rss_kib
 from relay.service import serve
 
 if TYPE_CHECKING:

@@ -96,8 +96,7 @@ def _deleted(servers: Stack) -> Iterator[Callable[[int], str]]:
 @contextlib.contextmanager
 def _partitioned(servers: Stack) -> Iterator[Callable[[int], str]]:
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        for statement in (Path(__file__).parent / "retention_sql" / "partitioned.sql").read_text("utf-8").split(";\n"):
-            connection.execute(statement.encode())
+        connection.execute((Path(__file__).parent / "retention_sql" / "partitioned.sql").read_bytes())
         yield partial(_next_partition, connection)
 
 

@@ -13,4 +13,3 @@ create table bench.plain (
   payload json not null,
   created_at timestamptz not null default clock_timestamp()
 );
-vacuum analyze

@@ -21,7 +21,7 @@ import psycopg
 from bench.mail.flow import CONSUMER, SWEEPER, WORKER, flow
 from bench.mail.sink import sink
 from bench.mail_lanes import INSERT
-from bench.peers.meters import cpu_seconds
+from bench.processor import cpu_seconds
 from bench.table import Table
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from bench.peers.meters import cpu_seconds, listener
+from bench.peers.meters import listener
+from bench.processor import cpu_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

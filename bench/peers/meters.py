@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -18,13 +16,13 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from bench.peers import outboxes
 from bench.peers.drain import Sample
 from bench.peers.servers import PARTITIONS
+from bench.processor import cpu_seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from devstack import Stack
 
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SAMPLE_SECONDS = 0.025
 
 
@@ -110,22 +108,6 @@ class Sampler:
         self.samples.append(Sample(time.monotonic(), visible, cpu))
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process, its children, and those of them that have ended."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    try:
-        spent = _own(pid)
-        return spent + sum(cpu_seconds(int(child)) for child in children.read_text(encoding="ascii").split())
-    except FileNotFoundError:  # it ended meanwhile: its parent counts it now
-        return 0.0
-
-
-def _own(pid: int) -> float:
-    """Return user and system time of a process and of its ended children; the name before may hold spaces."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / _TICKS_PER_SECOND
-
-
 def listener(port: int | None) -> int:
     """Return the process that listens on *port*."""
     for connection in psutil.net_connections("tcp"):
@@ -140,16 +122,3 @@ def _oldest(pid: int) -> int:
     while (parent := process.parent()) is not None and parent.name() == process.name():
         process = parent
     return int(process.pid)
-
-
-def reset_peak(pid: int) -> None:
-    """Let the peak of resident memory begin anew."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak_rss_mib(pid: int) -> float:
-    """Return the highest resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise LookupError(f"expected /proc/{pid}/status to have VmHWM")

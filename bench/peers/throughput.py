@@ -10,7 +10,8 @@ from bench import plots
 from bench.bench import Bench
 from bench.contest import contest, ratio, spread
 from bench.peers import contestants, drain, servers
-from bench.peers.meters import Offsets, Sampler, Written, peak_rss_mib, reset_peak
+from bench.peers.meters import Offsets, Sampler, Written
+from bench.processor import peak_rss_kib, reset_peak
 from bench.programs import figures_of
 from bench.table import Table
 
@@ -60,7 +61,7 @@ class Race:
         reset_peak(contestant.pid)
         with Sampler(self._stack, self._offsets, topic, contestant.pid) as sampler:
             self._offsets.settled(topic, at_least=start + events)
-        memory = peak_rss_mib(contestant.pid)
+        memory = peak_rss_kib(contestant.pid) / 1024
         contestant.rest()
         after = Written.by(url)
         return {

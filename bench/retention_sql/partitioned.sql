@@ -13,4 +13,4 @@ create table bench.event (
   created_at timestamptz not null default clock_timestamp(),
   primary key (id, created_at)
 ) partition by range (created_at);
-create index event_tx_idx on bench.event (tx, id)
+create index event_tx_idx on bench.event (tx, id);

@@ -2,11 +2,11 @@ import re
 
 import pytest
 
-from bench import peer_latency
 from bench.peers import debezium, environment, jars, outboxes
 from bench.peers.drain import Sample, figures
 from bench.peers.faults import tally
 from bench.peers.feeding import Committed
+from bench.quantiles import milliseconds
 from devstack import maven
 
 
@@ -111,6 +111,6 @@ def test_an_event_committed_with_its_transaction() -> None:
 
 
 def test_a_summary_of_latencies_is_in_milliseconds() -> None:
-    found = peer_latency.summary([number / 1000 for number in range(1001)])
+    found = milliseconds([number / 1000 for number in range(1001)])
 
     assert found == pytest.approx({"p50": 500.0, "p99": 990.0, "p99.9": 999.0, "max": 1000.0})
