@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
-import threading
 import uuid
-from typing import TYPE_CHECKING, Self
 
 import psycopg
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from tests.chaos.mail.hosting import ROLLED_BACK_SHARE, Host
 
-ROLLED_BACK_SHARE = 0.1
 AT_A_TIME = 20
 PAUSE_SECONDS = 0.1
 _INSERT = (
@@ -24,35 +19,16 @@ _INSERT = (
 _SETTLED = "select count(*) from outbox.delivery where state not in ('queued', 'claimed', 'sending')"
 
 
-class Load:
+class Load(Host):
     """One thread that keeps *outstanding* mails on their way. One half is sent again when in doubt, one is held."""
 
     def __init__(self, dsn: str, *, outstanding: int, seed: int) -> None:
         """Prepare; nothing is written before the block is entered."""
-        self._dsn = dsn
+        super().__init__(dsn, seed=seed)
         self._outstanding = outstanding
-        self._chance = random.Random(seed)  # noqa: S311 - replayable, not secret
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="load")
         self._number = 0
         self.acknowledged: set[str] = set()
         self.rolled_back: set[str] = set()
-
-    def __enter__(self) -> Self:
-        """Start to write."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
-
-    def stop(self) -> None:
-        """Stop and wait until the last transaction has ended."""
-        self._stop.set()
-        self._thread.join()
 
     def _write(self) -> None:
         while not self._stop.is_set():

@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
-import threading
 import time
-from typing import TYPE_CHECKING, Self
 
 import psycopg
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from tests.chaos.mail.hosting import ROLLED_BACK_SHARE, Host
 
-ROLLED_BACK_SHARE = 0.1
 LATE_SHARE = 0.1
 AGGREGATES = 50
 
 
-class Writer:
+class Writer(Host):
     """One thread that inserts; `committed` counts the events of committed transactions."""
 
     def __init__(self, dsn: str, *, rate: float, seed: int) -> None:
         """Prepare; nothing is written before the block is entered."""
-        self._dsn = dsn
+        super().__init__(dsn, seed=seed)
         self._interval = 1 / rate
-        self._chance = random.Random(seed)  # noqa: S311 - replayable, not secret
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="writer")
         self.committed = 0
-
-    def __enter__(self) -> Self:
-        """Start to write."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
-
-    def stop(self) -> None:
-        """Stop and wait until the last transaction has ended."""
-        self._stop.set()
-        self._thread.join()
 
     def _write(self) -> None:
         with contextlib.ExitStack() as stack:

@@ -2,25 +2,26 @@
 
 import pwd
 import shutil
-import signal
 from pathlib import Path
 
-from devstack.processes import Command, GuardedProcess, free_port
+from devstack.processes import free_port
 from devstack.sink.process import listens
 from tests.support.mail_servers import PASSWORD, TLS, USER, filled, program
+from tests.support.mail_servers.daemon import Daemon
 
-_START_SECONDS = 60
 _MAIL_USER = "nobody"
 
 
-class Dovecot:
+class Dovecot(Daemon):
     """One instance with one user, USER, whose password is PASSWORD."""
+
+    name = "Dovecot"
+    log_file = "start.log"
 
     def __init__(self, folder: Path) -> None:
         """Prepare it in *folder*, which other users may pass through."""
+        super().__init__(folder)
         self.imap_port, self.imaps_port, self.auth_port = free_port(), free_port(), free_port()
-        self._folder = folder / "dovecot"
-        self._process: GuardedProcess | None = None
 
     @property
     def maildir(self) -> Path:
@@ -40,13 +41,4 @@ class Dovecot:
         (self._folder / "conf").write_text(configuration, encoding="utf-8")
         (self._folder / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}::::::\n", encoding="utf-8")
         arguments = (program("dovecot") or "dovecot", "-F", "-c", str(self._folder / "conf"))
-        self._process = GuardedProcess(Command("Dovecot", arguments, self._folder / "start.log"))
-        self._process.wait_ready(
-            lambda: listens(self.imaps_port) and listens(self.auth_port), timeout_seconds=_START_SECONDS
-        )
-
-    def close(self) -> None:
-        """End it."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.end(signal.SIGTERM, timeout_seconds=20)
+        self._run(arguments, says="start.log", ready=lambda: listens(self.imaps_port) and listens(self.auth_port))

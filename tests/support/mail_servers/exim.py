@@ -1,31 +1,26 @@
 """Exim of the system's packages, under a daemon of its own."""
 
 import shutil
-import signal
 from pathlib import Path
 
-from devstack.processes import Command, GuardedProcess, free_port
+from devstack.processes import free_port
 from devstack.sink.process import listens
-from tests.support.mail_servers import MAILBOXES, PASSWORD, TLS, USER, Service, filled, program, read_maildirs
+from tests.support.mail_servers import MAILBOXES, PASSWORD, TLS, USER, Service, filled, program
+from tests.support.mail_servers.daemon import Daemon
 
-_START_SECONDS = 60
 EXIM_USER = "Debian-exim"
 
 
-class Exim:
+class Exim(Daemon):
     """One daemon, and the processes that it starts for each message."""
+
+    name = "Exim"
+    log_file = "log/mainlog"
 
     def __init__(self, folder: Path) -> None:
         """Prepare it in *folder*, which other users may pass through."""
+        super().__init__(folder)
         self.ports = {service: free_port() for service in Service}
-        self._folder = folder / "exim"
-        self._process: GuardedProcess | None = None
-
-    @property
-    def log(self) -> str:
-        """Return what it wrote down."""
-        path = self._folder / "log" / "mainlog"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     @property
     def connections(self) -> int:
@@ -47,15 +42,4 @@ class Exim:
         (self._folder / "conf").write_text(text, encoding="utf-8")
         (self._folder / "mailboxes").write_text("".join(f"{name}: {name}\n" for name in MAILBOXES), encoding="utf-8")
         arguments = (path, "-C", str(self._folder / "conf"), "-bdf", "-q1s")
-        self._process = GuardedProcess(Command("Exim", arguments, self._folder / "start.log"))
-        self._process.wait_ready(lambda: listens(self.ports[Service.PLAIN]), timeout_seconds=_START_SECONDS)
-
-    def delivered(self) -> list[bytes]:
-        """Return the mails that arrived."""
-        return read_maildirs(self._folder / "mail")
-
-    def close(self) -> None:
-        """End it."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.end(signal.SIGTERM, timeout_seconds=20)
+        self._run(arguments, says="start.log", ready=lambda: listens(self.ports[Service.PLAIN]))

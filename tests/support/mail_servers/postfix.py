@@ -3,12 +3,11 @@
 import grp
 import pwd
 import shutil
-import signal
 import subprocess
 from enum import StrEnum
 from pathlib import Path
 
-from devstack.processes import Command, GuardedProcess, free_port
+from devstack.processes import free_port
 from devstack.sink.process import listens
 from tests.support.mail_servers import (
     BAD_SUBJECT,
@@ -21,10 +20,9 @@ from tests.support.mail_servers import (
     Service,
     filled,
     program,
-    read_maildirs,
 )
+from tests.support.mail_servers.daemon import Daemon
 
-_START_SECONDS = 60
 _QUEUE = (
     *("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "maildrop"),
     *("public", "pid", "saved", "trace"),
@@ -43,22 +41,18 @@ class Extra(StrEnum):
     NARROW = "narrow"  # announces more bytes than its queue takes
 
 
-class Postfix:
+class Postfix(Daemon):
     """One instance. *auth_port* is where Dovecot tells it who may sign in; without, nobody is asked."""
+
+    name = "Postfix"
+    log_file = "log/maillog"
 
     def __init__(self, folder: Path, *, auth_port: int | None) -> None:
         """Prepare it in *folder*, which other users may pass through."""
+        super().__init__(folder)
         self.ports = {service: free_port() for service in Service}
         self.extra_ports = {service: free_port() for service in Extra}
-        self._folder = folder / "postfix"
         self._auth_port = auth_port
-        self._process: GuardedProcess | None = None
-
-    @property
-    def log(self) -> str:
-        """Return what it wrote down."""
-        path = self._folder / "log" / "maillog"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     @property
     def connections(self) -> int:
@@ -70,18 +64,7 @@ class Postfix:
         self._lay_out()
         self._configure()
         arguments = (f"{_asked('daemon_directory')}/master", "-c", str(self._folder / "etc"), "-d")
-        self._process = GuardedProcess(Command("Postfix", arguments, self._folder / "log" / "master"))
-        self._process.wait_ready(lambda: listens(self.ports[Service.PLAIN]), timeout_seconds=_START_SECONDS)
-
-    def delivered(self) -> list[bytes]:
-        """Return the mails that arrived."""
-        return read_maildirs(self._folder / "mail")
-
-    def close(self) -> None:
-        """End it, and everything that its master started."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.end(signal.SIGTERM, timeout_seconds=20)
+        self._run(arguments, says="log/master", ready=lambda: listens(self.ports[Service.PLAIN]))
 
     def _lay_out(self) -> None:
         """Make the folders, with the owners that `postfix set-permissions` would give them."""
