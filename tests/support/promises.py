@@ -39,7 +39,7 @@ class Kind(StrEnum):
 class Violation:
     """One place where a promise is broken."""
 
-    kind: Kind
+    kind: StrEnum
     text: str
 
     def __str__(self) -> str:

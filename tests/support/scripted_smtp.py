@@ -164,8 +164,28 @@ class ScriptedServer:
         self._thread.join()
 
 
-class _ClosedError(OSError):
+class ClosedError(OSError):
     """The conversation is over."""
+
+
+def play(answer: Answer, connection: socket.socket, stopping: threading.Event) -> None:
+    """Do on *connection* what *answer* says; raise ClosedError where that is the end of it."""
+    match answer:
+        case str():
+            connection.sendall(f"{answer}\r\n".encode())
+        case Raw():
+            connection.sendall(answer.content)
+        case Drop():
+            connection.sendall(answer.after)
+            raise ClosedError
+        case Slow():
+            for start in range(0, len(answer.content), 8):
+                connection.sendall(answer.content[start : start + 8])
+                stopping.wait(answer.pause_seconds)
+        case Hang():
+            while not stopping.wait(0.05):
+                connection.sendall(answer.drip)
+            raise ClosedError
 
 
 class _Conversation:
@@ -190,7 +210,7 @@ class _Conversation:
         verb = line.split(" ", maxsplit=1)[0].upper()
         answer = self._answer(verb)
         if verb == "QUIT":
-            raise _ClosedError
+            raise ClosedError
         if verb == "STARTTLS" and _code(answer) == "220":
             self._received = b""
             self._socket = self._server.wrapped(self._socket, at_once=False)
@@ -215,22 +235,7 @@ class _Conversation:
 
     def _answer(self, step: str) -> Answer:
         answer = self._server.next_answer(step, self._number)
-        match answer:
-            case str():
-                self._socket.sendall(f"{answer}\r\n".encode())
-            case Raw():
-                self._socket.sendall(answer.content)
-            case Drop():
-                self._socket.sendall(answer.after)
-                raise _ClosedError
-            case Slow():
-                for start in range(0, len(answer.content), 8):
-                    self._socket.sendall(answer.content[start : start + 8])
-                    self._server.stopping.wait(answer.pause_seconds)
-            case Hang():
-                while not self._server.stopping.wait(0.05):
-                    self._socket.sendall(answer.drip)
-                raise _ClosedError
+        play(answer, self._socket, self._server.stopping)
         return answer
 
     def _line(self) -> str:
@@ -242,7 +247,7 @@ class _Conversation:
     def _receive(self) -> None:
         received = self._socket.recv(65536)
         if not received:
-            raise _ClosedError
+            raise ClosedError
         self._received += received
 
     def _note(self, line: str) -> None:

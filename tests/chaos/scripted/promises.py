@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tests.chaos.scripted.register import Transaction, Turned
+from tests.support.promises import Violation
 
 FINAL = frozenset(("sent", "dead", "in_doubt", "suppressed", "expired", "cancelled"))
 # From mail.md 3, and not from mailer.delivery: what a delivery may do.
@@ -48,18 +49,6 @@ class Kind(StrEnum):
     ATTEMPTS = "attempts and the server's register disagree"
     LETTERS = "no dead letter, or one that does not say why"
     MOVED = "a move that no delivery may make"
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One place where a promise is broken."""
-
-    kind: Kind
-    text: str
-
-    def __str__(self) -> str:
-        """Return it as a line."""
-        return f"{self.kind}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Protocol, Self
 from tests.chaos.scripted.fates import Step, Tls, Trouble, noticed, trouble_at
 from tests.chaos.scripted.register import Register, Transaction, Turned
 from tests.chaos.scripted.traps import Traps
-from tests.support.scripted_smtp import Answer, Drop, Hang, Raw, Slow
+from tests.support.scripted_smtp import Answer, ClosedError, Drop, Hang, play
 
 # Recipients are `r17@…`: the number is what a fate hangs on.
 _NUMBER = re.compile(r"r(\d+)@")
@@ -135,10 +135,6 @@ class _Counted:
         self.server.end(self.connection)
 
 
-class _ClosedError(OSError):
-    """The conversation is over."""
-
-
 @dataclass(slots=True)
 class _Open:
     """A transaction that has begun; what is known of it so far."""
@@ -169,7 +165,7 @@ class _Conversation:
         """Serve until one side has enough."""
         try:
             if self._server.away:
-                raise _ClosedError
+                raise ClosedError
             self._meet(Step.CONNECT, "220 scripted ESMTP")
             while True:
                 self._command(self._line())
@@ -197,7 +193,7 @@ class _Conversation:
                 self._meet(Step.EHLO, self._hello())
             case "QUIT":
                 self._meet(Step.QUIT, "221 bye")
-                raise _ClosedError
+                raise ClosedError
             case "RSET" | "NOOP":
                 self._mail = False
                 self._meet(Step.RSET, "250 ok")
@@ -231,7 +227,7 @@ class _Conversation:
         if self._open.trouble is not None and self._open.trouble.step is Step.BODY:
             self._receive()
             self._fail(self._open.trouble)
-            raise _ClosedError
+            raise ClosedError
         self._message(self._open)
         self._meet(Step.DOT, "250 2.0.0 taken as 1")
         self._mail = False
@@ -261,7 +257,7 @@ class _Conversation:
             self._socket.sendall(b"hello there\r\n" * 9)
         else:
             self._receive()
-        raise _ClosedError
+        raise ClosedError
 
     # -------------------------------------------------------------------------------------------------- answers
 
@@ -279,7 +275,7 @@ class _Conversation:
         self._fail(trouble)
         self._server.traps.passed(step, self._port, after=True)
         if trouble.ends:
-            raise _ClosedError
+            raise ClosedError
         return False
 
     def _due(self, step: Step) -> Trouble | None:
@@ -337,21 +333,10 @@ class _Conversation:
         )
 
     def _send(self, answer: Answer) -> None:
-        match answer:
-            case str():
-                self._socket.sendall(f"{answer}\r\n".encode())
-            case Raw():
-                self._socket.sendall(answer.content)
-            case Drop():
-                self._socket.sendall(answer.after)
-                raise _ClosedError
-            case Slow():
-                for start in range(0, len(answer.content), 8):
-                    self._socket.sendall(answer.content[start : start + 8])
-                    self._server.stopping.wait(answer.pause_seconds)
-            case Hang():
-                while True:  # until the client closes
-                    self._receive()
+        if isinstance(answer, Hang):
+            while True:  # until the client closes
+                self._receive()
+        play(answer, self._socket, self._server.stopping)
 
     def _line(self) -> str:
         while b"\r\n" not in self._received:
@@ -362,5 +347,5 @@ class _Conversation:
     def _receive(self) -> None:
         received = self._socket.recv(65536)
         if not received:
-            raise _ClosedError
+            raise ClosedError
         self._received += received

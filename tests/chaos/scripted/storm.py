@@ -26,12 +26,13 @@ from tests.chaos.scripted.fates import Fates
 from tests.chaos.scripted.fleet import Fleet
 from tests.chaos.scripted.injectors import INJECTORS, World, set_back
 from tests.chaos.scripted.plan import Fault, Plan
-from tests.chaos.scripted.promises import Account, Incidents, Violation, counted, judge
+from tests.chaos.scripted.promises import Account, Incidents, counted, judge
 from tests.chaos.scripted.reading import PermitWatch, Reader
 from tests.chaos.scripted.register import Register
 from tests.chaos.scripted.server import MailServer
 from tests.chaos.scripted.traffic import PARTITIONS, TOPIC, Traffic, make_topic, write_templates
 from tests.chaos.scripted.traps import Traps
+from tests.support.promises import Violation
 from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 10

@@ -1,6 +1,7 @@
 """Each promise of the mailer's chaos holds for a run that is well, and is broken by what breaks it and nothing else."""
 
 import dataclasses
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ REFUSED = dataclasses.replace(
 )
 
 
-def broken(well: Account, **changes: Any) -> set[Kind]:
+def broken(well: Account, **changes: Any) -> set[StrEnum]:
     """Return which promises *well* breaks once *changes* are made to it."""
     return {violation.kind for violation in judge(dataclasses.replace(well, **changes))}
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def all_of(
     ]
 
 
-def kinds(violations: Iterable[Violation]) -> set[Kind]:
+def kinds(violations: Iterable[Violation]) -> set[StrEnum]:
     return {violation.kind for violation in violations}
 
 
